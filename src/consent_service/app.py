@@ -1,0 +1,151 @@
+"""The composition root: opens the service from its settings, and puts HTTP in front of it."""
+
+import functools
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from consent_service import examples, keys, worker
+from consent_service.core.clients import Scope
+from consent_service.core.ids import Entropy
+from consent_service.core.instants import instant
+from consent_service.lanes import Lane, write_alone
+from consent_service.operations import checks, clients, consents, policies
+from consent_service.operations.checks import Asked, Decision
+from consent_service.operations.clients import NewClient
+from consent_service.operations.consents import Call, Recorded
+from consent_service.policies import shipped
+from consent_service.settings import DecisionLog, Settings
+from consent_service.store import db, lock, schema, secrets
+from consent_service.store.db import Database, ReadTx, WriteTx
+from consent_service.web.application import Room, application
+
+FIRST_CLIENT = "first-client"
+
+
+class StartFault(Exception):
+    """The service cannot start; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The service, open: its database and its two lanes."""
+
+    settings: Settings
+    database: Database
+    checks: Lane[Asked, Decision]
+    statements: Lane[Call, Recorded]
+
+
+def utc_now() -> datetime:
+    """The clock: the one place where it is read."""
+    return instant(datetime.now(UTC))
+
+
+def create_app(settings: Settings, service: Service | None = None, *, with_examples: bool = False) -> FastAPI:
+    """The HTTP application. Opens the service at its start, unless an open one is handed over."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with nullcontext(service) if service else running(settings, with_examples=with_examples) as opened:
+            app.state.room = _room(opened)
+            async with worker.at_work(opened.database):
+                yield
+
+    return application(settings.rate_limit, lifespan)
+
+
+def from_environment() -> FastAPI:
+    """The application with the settings of the environment; for servers that want a factory."""
+    return create_app(Settings())
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    entropy: Entropy = os.urandom,
+    with_examples: bool = False,
+) -> AsyncIterator[Service]:
+    """Open the service: lock, keys, schema, the school's policy, the first client.
+
+    Raises StartFault, keys.KeyFault or lock.DatabaseInUse, each with a sentence that says what to do.
+    """
+    file = db.sqlite_path(settings.database)
+    with lock.held(file) if file else nullcontext():
+        loaded = keys.load(settings, entropy)
+        database = db.opened(settings.database, loaded.keyring, clock, entropy=entropy)
+        try:
+            await _prepare(database, settings, loaded, embedded=file is not None, with_examples=with_examples)
+            service = _service(settings, database)
+            yield service
+            await service.checks.drain()
+            await service.statements.drain()
+        finally:
+            await database.dispose()
+
+
+def first_client_key_file(settings: Settings) -> Path:
+    """Where the key of the client lies that the first start on an embedded database makes."""
+    return settings.data_dir / "first-client.key"
+
+
+def _service(settings: Settings, database: Database) -> Service:
+    recorded = settings.decision_log is DecisionLog.DURABLE
+    answer = functools.partial(checks.answer, zone=settings.time_zone, recorded=recorded)
+    record = functools.partial(consents.record, zone=settings.time_zone)
+    return Service(settings, database, Lane(database, answer), Lane(database, record))
+
+
+def _room(service: Service) -> Room:
+    return Room(
+        service.database,
+        service.checks,
+        service.statements,
+        service.settings.default_namespace,
+        service.settings.time_zone,
+    )
+
+
+async def _prepare(
+    database: Database, settings: Settings, loaded: keys.Keys, *, embedded: bool, with_examples: bool
+) -> None:
+    if embedded:
+        await schema.migrate(database)
+    elif await schema.current(database) != schema.head():
+        raise StartFault("the database's schema is not this version's; run: consent-service migrate")
+    await _check_keys(database, loaded)
+    await write_alone(database, functools.partial(policies.publish_first, policy=shipped(), zone=settings.time_zone))
+    if embedded:
+        await write_alone(database, functools.partial(_make_first_client, settings=settings))
+    if with_examples:
+        await write_alone(database, functools.partial(examples.add, zone=settings.time_zone))
+
+
+async def _check_keys(database: Database, loaded: keys.Keys) -> None:
+    """Refuse secrets that this database was not written with, before a new one is saved in their place."""
+
+    async def wrong(tx: ReadTx) -> list[str]:
+        return await secrets.wrong(tx)
+
+    async with database.read() as tx:
+        names = await wrong(tx)
+    if names:
+        raise keys.KeyFault(f"{', '.join(names)}: not what this database was written with; bring back the right one")
+    loaded.save()
+    await write_alone(database, secrets.remember)
+
+
+async def _make_first_client(tx: WriteTx, settings: Settings) -> None:
+    if await clients.any_exists(tx):
+        return
+    made = await clients.create(tx, None, NewClient(FIRST_CLIENT, tuple(Scope)))
+    file = first_client_key_file(settings)
+    file.unlink(missing_ok=True)  # left by a first start that died before its commit
+    keys.write_private(file, made.key + "\n")

@@ -1,0 +1,69 @@
+"""What every command starts from."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Annotated, TypeVar
+
+import typer
+import uvloop
+from rich.console import Console
+
+from consent_service.app import running, utc_now
+from consent_service.lanes import read_alone, write_alone
+from consent_service.settings import Settings
+from consent_service.store.db import Database, ReadTx, WriteTx, opened, sqlite_path
+from consent_service.app import StartFault
+from consent_service import keys
+import os
+
+Result = TypeVar("Result")
+
+app = typer.Typer(
+    name="consent-service",
+    help="Records who has consented to which purposes, and answers: may I use this person's data, now, and why?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+console = Console(soft_wrap=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def run(work: Coroutine[object, object, Result]) -> Result:
+    """Run one command's work to its end."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def writing(operation: Callable[[WriteTx], Awaitable[Result]]) -> Result:
+    """Run a writing operation on the database of the settings; takes the lock of an embedded one."""
+
+    async def work() -> Result:
+        async with running(Settings()) as service:
+            return await write_alone(service.database, operation)
+
+    return run(work())
+
+
+def reading(operation: Callable[[ReadTx], Awaitable[Result]]) -> Result:
+    """Run a reading operation; beside a running service too, since it opens the embedded database read-only."""
+
+    async def work() -> Result:
+        async with _open_for_reading(Settings()) as database:
+            return await read_alone(database, operation)
+
+    return run(work())
+
+
+@asynccontextmanager
+async def _open_for_reading(settings: Settings) -> AsyncIterator[Database]:
+    file = sqlite_path(settings.database)
+    if file is not None and not file.exists():
+        raise StartFault(f"there is no database at {file} yet; consent-service serve makes one")
+    database = opened(settings.database, keys.load(settings, os.urandom).keyring, utc_now)
+    try:
+        yield database
+    finally:
+        await database.dispose()

@@ -1,0 +1,45 @@
+"""Asking a running service over HTTP, when CONSENT_URL and CONSENT_KEY are set."""
+
+import httpx
+from pydantic import JsonValue, TypeAdapter
+
+from consent_service.settings import Settings
+
+_JSON: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
+
+
+class RemoteProblem(Exception):
+    """The service did not do it; the message is the problem's."""
+
+
+def is_set(settings: Settings) -> bool:
+    """Whether the command is to go over HTTP."""
+    return settings.url is not None and settings.client_key is not None
+
+
+def ask(
+    settings: Settings, method: str, path: str, body: dict[str, JsonValue] | None = None
+) -> dict[str, JsonValue]:
+    """Send one request; answers its JSON, {} if it has none. Raises RemoteProblem."""
+    try:
+        response = httpx.request(
+            method,
+            f"{(settings.url or '').rstrip('/')}{path}",
+            json=body,
+            headers={"Authorization": f"Bearer {settings.client_key}"},
+            timeout=10,
+        )
+    except httpx.HTTPError as error:
+        raise RemoteProblem(f"no answer from {settings.url}: {type(error).__name__}") from None
+    if response.status_code == httpx.codes.NO_CONTENT:
+        return {}
+    answer = _JSON.validate_json(response.content) if "json" in response.headers.get("content-type", "") else {}
+    if not response.is_success:
+        raise RemoteProblem(_told(response.status_code, answer))
+    return answer
+
+
+def _told(status: int, problem: dict[str, JsonValue]) -> str:
+    wrong = problem.get("errors")
+    members = [f"{one['pointer']}: {one['detail']}" for one in wrong if isinstance(one, dict)] if isinstance(wrong, list) else []
+    return f"{status} {problem.get('code', '')}: {'; '.join(members) or problem.get('detail', 'no detail')}"

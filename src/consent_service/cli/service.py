@@ -1,0 +1,126 @@
+"""Running the service: serve, migrate, rebuild, probe, openapi."""
+
+import asyncio
+import json
+import sys
+from typing import Annotated
+
+import httpx
+import typer
+import uvicorn
+
+from consent_service.app import create_app, first_client_key_file, running, utc_now
+from consent_service.cli.commands import app, console, run, writing
+from consent_service.keys import load
+from consent_service.settings import Settings
+from consent_service.store import db, ledger, lock, schema
+
+_LOG_LEVEL = "warning"
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes; several only on PostgreSQL.")] = 1,
+    with_examples: Annotated[bool, typer.Option("--with-examples", help="Add the docs page's example person.")] = False,
+    show_key: Annotated[bool, typer.Option("--show-key", help="Print the first client's key, terminal or not.")] = False,
+) -> None:
+    """Serve HTTP. On an embedded database the first start makes everything that is missing."""
+    settings = Settings()
+    if workers == 1:
+        run(_serve_here(settings, host, port, with_examples=with_examples, show_key=show_key))
+        return
+    if db.sqlite_path(settings.database):
+        raise typer.BadParameter("an embedded database takes one process; set CONSENT_DATABASE_URL to PostgreSQL")
+    run(_prepare(settings, with_examples=with_examples))
+    uvicorn.run(
+        "consent_service.app:from_environment",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        log_level=_LOG_LEVEL,
+        access_log=False,
+    )
+
+
+async def _prepare(settings: Settings, *, with_examples: bool) -> None:
+    async with running(settings, with_examples=with_examples):
+        pass
+
+
+async def _serve_here(settings: Settings, host: str, port: int, *, with_examples: bool, show_key: bool) -> None:
+    async with running(settings, with_examples=with_examples) as service:
+        config = uvicorn.Config(
+            create_app(settings, service), host=host, port=port, log_level=_LOG_LEVEL, access_log=False
+        )
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve())
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.02)
+        if server.started:
+            _welcome(settings, f"http://{host}:{port}", show_key=show_key or sys.stdout.isatty())
+        await serving
+
+
+def _welcome(settings: Settings, url: str, *, show_key: bool) -> None:
+    console.print(f"The consent service is at {url}, its docs page at {url}/docs", highlight=False)
+    file = first_client_key_file(settings)
+    if not file.exists():
+        return
+    if not show_key:
+        console.print(f"The first client's key is in {file}", highlight=False)
+        return
+    key = file.read_text().strip()
+    body = json.dumps({"subject": "person:1001", "purpose": "billing"})
+    print(f"key: {key}")  # noqa: T201 (rich would wrap or colour what people copy)
+    print(  # noqa: T201
+        f"curl -sS {url}/v1/check -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' -d '{body}'",
+        flush=True,
+    )
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to this version's schema."""
+    settings = Settings()
+    file = db.sqlite_path(settings.database)
+    if file is None:
+        run(_migrate(settings))
+    else:
+        with lock.held(file):
+            run(_migrate(settings))
+    console.print(f"The database is at migration {schema.head()}.", highlight=False)
+
+
+async def _migrate(settings: Settings) -> None:
+    database = db.opened(settings.database, load(settings, lambda n: bytes(n)).keyring, utc_now)
+    try:
+        await schema.migrate(database)
+    finally:
+        await database.dispose()
+
+
+@app.command()
+def rebuild() -> None:
+    """Derive the projection again from the ledger."""
+    console.print(f"Rebuilt from {writing(ledger.rebuild)} entries.", highlight=False)
+
+
+@app.command()
+def probe(
+    url: Annotated[str, typer.Option(help="Where the service is.")] = "http://127.0.0.1:8000",
+) -> None:
+    """Exit 0 if the service is ready, 1 if not; for a container's health check."""
+    try:
+        ready = httpx.get(f"{url}/readyz", timeout=5).is_success
+    except httpx.HTTPError:
+        ready = False
+    raise typer.Exit(0 if ready else 1)
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI document."""
+    print(json.dumps(create_app(Settings()).openapi(), indent=2, ensure_ascii=False))  # noqa: T201 (its output is a file)

@@ -1,0 +1,186 @@
+"""The decision: may this client use this person's data for this purpose, now, and why?
+
+`decide` runs RULES in reading order and collects every objection. It is the only place that says yes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from consent_service.core.clients import Client
+from consent_service.core.consent import Action, Standing
+from consent_service.core.instants import local_date
+from consent_service.core.people import Identifier, Membership, Reference
+from consent_service.core.policy import Basis, Policy, Purpose
+from consent_service.core.projection import SubjectState
+from consent_service.core.reasons import Reason, ReasonCode
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a client asks: may I use the data of `subject` for `purpose`?
+
+    `within` names the purpose that a concomitant use goes along with.
+    """
+
+    subject: Reference
+    purpose: str
+    within: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known about one question, for one leaf of its purpose, at one instant.
+
+    `asked` is the purpose as asked for and `node` the one it comes down to (that of `within` for a concomitant use);
+    None where the policy has none. `standing` is what stands for `leaf`, None where the person was never asked.
+    """
+
+    client: Client
+    policy: Policy
+    asked: Purpose | None
+    node: Purpose | None
+    leaf: Purpose | None
+    standing: Standing | None
+    membership: Membership
+    now: datetime
+    zone: ZoneInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Yes or no, with every reason. `expires_at` is when a yes ends by itself: the earliest leaf's."""
+
+    permitted: bool
+    reasons: tuple[Reason, ...]
+    expires_at: datetime | None
+
+
+Rule = Callable[[Question, Facts], Reason | None]
+
+
+def client_is_not_permitted(question: Question, facts: Facts) -> Reason | None:
+    """A client asks only for the purposes and namespaces that it is registered for."""
+    purposes = [code for code in (question.purpose, question.within) if code is not None]
+    namespace_is_foreign = isinstance(question.subject, Identifier) and not facts.client.may_touch(
+        question.subject.namespace
+    )
+    if namespace_is_foreign or not all(facts.client.may_ask_for(code) for code in purposes):
+        return Reason(ReasonCode.CLIENT_NOT_PERMITTED, question.purpose)
+    return None
+
+
+def within_is_missing(question: Question, facts: Facts) -> Reason | None:
+    """A concomitant use is only that of another purpose, which has to be named."""
+    if facts.asked and facts.asked.concomitant and (question.within is None or (facts.node and facts.node.concomitant)):
+        return Reason(ReasonCode.WITHIN_REQUIRED, question.purpose)
+    return None
+
+
+def purpose_is_not_specified(question: Question, facts: Facts) -> Reason | None:
+    """A use that the policy does not specify is not permitted (APPI article 17); nor is a branch without leaves."""
+    if facts.leaf or within_is_missing(question, facts):
+        return None
+    code = question.within if facts.asked and question.within else question.purpose
+    return Reason(ReasonCode.PURPOSE_NOT_SPECIFIED, code, nearest=() if facts.node else facts.policy.nearest(code))
+
+
+def no_consent_is_recorded(_: Question, facts: Facts) -> Reason | None:
+    """Silence is not consent. Said alike of the unknown, the erased and the never-asked."""
+    if facts.leaf and facts.leaf.basis is Basis.CONSENT and facts.standing is None:
+        return Reason(ReasonCode.NO_CONSENT_RECORDED, facts.leaf.code)
+    return None
+
+
+def consent_was_refused(_: Question, facts: Facts) -> Reason | None:
+    """The person said no when asked."""
+    return _standing_no(facts, Action.REFUSE, ReasonCode.REFUSED)
+
+
+def consent_was_withdrawn(_: Question, facts: Facts) -> Reason | None:
+    """The person took the yes back."""
+    return _standing_no(facts, Action.WITHDRAW, ReasonCode.WITHDRAWN)
+
+
+def consent_has_expired(_: Question, facts: Facts) -> Reason | None:
+    """A yes ends at the very instant of its expiry, computed now and never by a job."""
+    standing = facts.standing
+    if facts.leaf and standing and standing.expires_at is not None and facts.now >= standing.expires_at:
+        on = local_date(standing.expires_at, facts.zone)
+        return Reason(ReasonCode.EXPIRED, facts.leaf.code, standing.index, on)
+    return None
+
+
+def membership_has_ended(_: Question, facts: Facts) -> Reason | None:
+    """After a person has left, only the uses go on that the policy lets go on."""
+    if facts.leaf and not facts.leaf.survives_membership:
+        if facts.membership.is_over(local_date(facts.now, facts.zone)):
+            return Reason(ReasonCode.MEMBERSHIP_ENDED, facts.leaf.code)
+    return None
+
+
+RULES: tuple[Rule, ...] = (
+    client_is_not_permitted,
+    within_is_missing,
+    purpose_is_not_specified,
+    no_consent_is_recorded,
+    consent_was_refused,
+    consent_was_withdrawn,
+    consent_has_expired,
+    membership_has_ended,
+)
+
+STANDS_ALONE = frozenset({ReasonCode.CLIENT_NOT_PERMITTED, ReasonCode.NO_CONSENT_RECORDED})
+"""Beside these no other reason is given: it would tell something of the person."""
+
+
+def decide(
+    question: Question,
+    client: Client,
+    policy: Policy,
+    state: SubjectState | None,
+    *,
+    now: datetime,
+    zone: ZoneInfo,
+) -> Verdict:
+    """Answer a question. `state` is None for a subject that is unknown to this client."""
+    asked = policy.find(question.purpose)
+    node = _within(question, policy) if asked and asked.concomitant else asked
+    membership = state.membership if state else Membership()
+    standings = state.leaves if state else {}
+    cases = [
+        Facts(client, policy, asked, node, leaf, standings.get(leaf.code) if leaf else None, membership, now, zone)
+        for leaf in (node.leaves if node else ()) or (None,)
+    ]
+    objections = tuple(dict.fromkeys(reason for case in cases for reason in _objections(question, case)))
+    if objections:
+        return Verdict(False, objections, None)
+    expiries = [case.standing.expires_at for case in cases if case.standing and case.standing.expires_at]
+    return Verdict(True, tuple(_ground(case) for case in cases), min(expiries, default=None))
+
+
+def _objections(question: Question, facts: Facts) -> list[Reason]:
+    found = [reason for rule in RULES if (reason := rule(question, facts))]
+    return [reason for reason in found if reason.code in STANDS_ALONE][:1] or found
+
+
+def _ground(facts: Facts) -> Reason:
+    """What a yes rests on."""
+    if facts.leaf is None:
+        raise AssertionError("a yes needs a leaf")  # purpose_is_not_specified objects first
+    if facts.standing is None:
+        return Reason(ReasonCode.NOTICE_GIVEN, facts.leaf.code)
+    code = ReasonCode.CONCOMITANT if facts.asked and facts.asked.concomitant else ReasonCode.CONSENT_GRANTED
+    return Reason(code, facts.leaf.code, facts.standing.index, local_date(facts.standing.made_at, facts.zone))
+
+
+def _standing_no(facts: Facts, action: Action, code: ReasonCode) -> Reason | None:
+    standing = facts.standing
+    if facts.leaf and standing and standing.action is action:
+        return Reason(code, facts.leaf.code, standing.index, local_date(standing.made_at, facts.zone))
+    return None
+
+
+def _within(question: Question, policy: Policy) -> Purpose | None:
+    return None if question.within is None else policy.find(question.within)

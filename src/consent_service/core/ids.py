@@ -1,0 +1,31 @@
+"""Ids: an opaque prefix that says what it names, and 26 characters of Crockford's base 32."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from ulid import ULID
+
+from consent_service.core.instants import to_milliseconds
+from consent_service.core.people import PSEUDONYM_PREFIX
+
+Entropy = Callable[[int], bytes]
+"""Gives that many random bytes; `os.urandom` outside tests."""
+
+
+def subject_id(entropy: Entropy) -> str:
+    """A pseudonym: 128 random bits that tell nothing, not even when the subject was recorded."""
+    return PSEUDONYM_PREFIX + str(ULID(entropy(16)))
+
+
+def decision_id(at: datetime, entropy: Entropy) -> str:
+    """A decision's id: a ULID, so that ids sort by time."""
+    return "dec_" + _ulid(at, entropy)
+
+
+def client_id(at: datetime, entropy: Entropy) -> str:
+    """A client's id: a ULID."""
+    return "cli_" + _ulid(at, entropy)
+
+
+def _ulid(at: datetime, entropy: Entropy) -> str:
+    return str(ULID(to_milliseconds(at).to_bytes(6, "big") + entropy(10)))

@@ -1,0 +1,54 @@
+"""Instants: aware, UTC, whole milliseconds.
+
+Finer fractions are cut off, never rounded up: an earlier expiry and an earlier grant are the careful side.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def instant(moment: datetime) -> datetime:
+    """Bring an aware datetime to UTC and cut it to the millisecond.
+
+    Raises ValueError when `moment` is naive: an instant without an offset is a guess.
+    """
+    if moment.tzinfo is None:
+        raise ValueError("an instant needs an offset, as in 2026-11-23T09:00:00+09:00")
+    utc = moment.astimezone(UTC)
+    return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
+
+
+def to_text(moment: datetime) -> str:
+    """RFC 3339 in UTC with exactly three digits: 2026-11-23T02:10:11.512Z.
+
+    NOTE: ledger entries are hashed with this form, so it may never change.
+    """
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def from_text(text: str) -> datetime:
+    """Read what `to_text` wrote."""
+    return datetime.fromisoformat(text)
+
+
+def to_milliseconds(moment: datetime) -> int:
+    """Whole milliseconds since 1970-01-01T00:00:00Z."""
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def from_milliseconds(count: int) -> datetime:
+    """Read what `to_milliseconds` wrote."""
+    return _EPOCH + count * _MILLISECOND
+
+
+def local_date(moment: datetime, zone: ZoneInfo) -> date:
+    """The calendar day on the school's wall at this instant."""
+    return moment.astimezone(zone).date()
+
+
+def start_of_day(day: date, zone: ZoneInfo) -> datetime:
+    """The instant at which a calendar day begins at the school."""
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)

@@ -1,0 +1,142 @@
+"""The ledger's entries: what each kind says, and the exact bytes that are hashed.
+
+Every change of state is one entry. Bodies hold pseudonyms, codes, times and versions; what is personal (identifiers,
+birth dates, evidence, who of the staff) is only committed to, and lies encrypted beside the ledger.
+
+NOTE: the body's bytes are hashed and proved. Members may be added to a kind, never renamed, removed or given another
+meaning. tests/core/test_ledger.py holds golden bytes.
+"""
+
+import hashlib
+import hmac
+from datetime import date, datetime
+from typing import Annotated, Literal
+
+import rfc8785
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainSerializer, TypeAdapter
+
+from consent_service.core.clients import Scope
+from consent_service.core.consent import Action, Method, NotApplied, Role
+from consent_service.core.instants import to_text
+from consent_service.core.people import MembershipStatus
+from consent_service.core.policy import SubjectKind
+
+JsonObject = dict[str, JsonValue]
+Instant = Annotated[datetime, PlainSerializer(to_text, return_type=str)]
+
+OPERATOR = "operator"
+"""Who recorded an entry that no client asked for: the command line, or the first start."""
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    at: Instant
+    recorded_by: str
+    commitment: str | None = None
+
+
+class PolicyPublished(_Body):
+    """A policy version was published; the policy is public, so all of it is here."""
+
+    kind: Literal["policy"] = "policy"
+    version: str
+    effective_at: Instant
+    policy: JsonObject
+
+
+class ClientChanged(_Body):
+    """A client was created or revoked. The key itself is never stored; `key_hash` is keyed."""
+
+    kind: Literal["client"] = "client"
+    change: Literal["created", "revoked"]
+    client: str
+    name: str
+    key_hash: str
+    scopes: list[Scope]
+    purposes: list[str]
+    namespaces: list[str]
+    expires_at: Instant | None
+
+
+class SubjectRecorded(_Body):
+    """A subject was recorded, or facts about it changed; `detail` names the members that were set and their values."""
+
+    kind: Literal["subject"] = "subject"
+    change: Literal["created", "changed"]
+    subject: str
+    subject_kind: SubjectKind
+
+
+class IdentifierChanged(_Body):
+    """A subject got an identifier, or lost one; the identifier itself is in `detail`."""
+
+    kind: Literal["identifier"] = "identifier"
+    change: Literal["added", "removed"]
+    subject: str
+    namespace: str
+
+
+class MembershipChanged(_Body):
+    """A person's membership became active or ended."""
+
+    kind: Literal["membership"] = "membership"
+    subject: str
+    status: MembershipStatus
+    ended_on: date | None
+
+
+class StatementMade(_Body):
+    """One statement as it was made: a branch stays a branch, and names its leaves with the wordings shown.
+
+    `applied` are the leaves that it changed; `not_applied_because` says why not, where it left some as they were.
+    `speaker` is the guardian's pseudonym, if a guardian made it.
+    """
+
+    kind: Literal["statement"] = "statement"
+    subject: str
+    action: Action
+    purpose: str
+    leaves: dict[str, int]
+    applied: list[str]
+    not_applied_because: NotApplied | None
+    role: Role
+    speaker: str | None
+    method: Method
+    policy_version: str
+    made_at: Instant
+    expires_at: Instant | None
+
+
+Body = PolicyPublished | ClientChanged | SubjectRecorded | IdentifierChanged | MembershipChanged | StatementMade
+SubjectBody = SubjectRecorded | IdentifierChanged | MembershipChanged | StatementMade
+
+_BODY: TypeAdapter[Body] = TypeAdapter(Annotated[Body, Field(discriminator="kind")])
+
+
+def to_bytes(body: Body) -> bytes:
+    """The canonical JSON (RFC 8785) that is stored and hashed."""
+    return rfc8785.dumps(body.model_dump(mode="json"))
+
+
+def from_bytes(body: bytes) -> Body:
+    """Read what `to_bytes` wrote. Raises pydantic.ValidationError when the bytes are no entry of ours."""
+    return _BODY.validate_json(body)
+
+
+def subject_of(body: Body) -> str | None:
+    """The pseudonym of the subject that the entry is about, if it is about one."""
+    return None if isinstance(body, PolicyPublished | ClientChanged) else body.subject
+
+
+def commitment(salt: bytes, detail: JsonObject) -> str:
+    """HMAC-SHA-256 of the personal detail's canonical JSON under a random 32-byte salt, in hex.
+
+    While salt and detail exist, the entry proves the detail; once they are deleted, it says nothing about it.
+    """
+    return hmac.new(salt, detail_bytes(detail), hashlib.sha256).hexdigest()
+
+
+def detail_bytes(detail: JsonObject) -> bytes:
+    """The canonical JSON (RFC 8785) of a personal detail."""
+    return rfc8785.dumps(detail)

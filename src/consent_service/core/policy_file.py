@@ -1,0 +1,324 @@
+"""The policy's file: YAML, read strictly, since a mistake here is a wrong answer everywhere.
+
+The same shape as plain JSON is what is published, hashed and stored (`to_document`, `from_document`).
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from typing import Annotated, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+from consent_service.core.policy import (
+    Basis,
+    Controller,
+    DisclosureGround,
+    GuardianRule,
+    MinorRule,
+    Policy,
+    Purpose,
+    Source,
+    SubjectKind,
+    Text,
+    Wording,
+)
+
+JsonObject = dict[str, JsonValue]
+Path = tuple[str | int, ...]
+
+_Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+_Line = Annotated[str, Field(min_length=1, max_length=4000)]
+
+
+class PolicyFileError(ValueError):
+    """A policy that cannot be taken: where it is wrong, and what would be right."""
+
+    def __init__(self, name: str, line: int | None, sentence: str) -> None:
+        super().__init__(f"{name}:{line}: {sentence}" if line else f"{name}: {sentence}")
+        self.name = name
+        self.line = line
+        self.sentence = sentence
+
+
+class _Node(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class _Text(_Node):
+    en: _Line
+    ja: _Line
+
+    def text(self) -> Text:
+        return Text(self.en, self.ja)
+
+
+class _Wording(_Text):
+    number: int = Field(ge=1, strict=True)
+
+
+class _Controller(_Node):
+    name: _Line
+    school: _Line
+    division: _Line
+
+
+class _Source(_Node):
+    file: _Line
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class _MinorRule(_Node):
+    from_: date = Field(alias="from")
+    under_age: int = Field(ge=1, le=30, strict=True)
+
+
+class _Ground(_Node):
+    code: _Code
+    wording: _Text
+
+
+class _Purpose(_Node):
+    code: _Code
+    wording: _Wording
+    dpv: list[Annotated[str, Field(pattern=r"^https://w3id\.org/dpv")]] = Field(default_factory=list)
+    purposes: list["_Purpose"] | None = Field(default=None, min_length=1)
+    basis: Basis | None = None
+    survives_membership: bool | None = Field(default=None, strict=True)
+    guardians: GuardianRule | None = None
+    concomitant: bool = Field(default=False, strict=True)
+    open: bool = Field(default=False, strict=True)
+
+    @model_validator(mode="after")
+    def _either_leaf_or_not(self) -> Self:
+        of_a_leaf = (self.basis, self.survives_membership, self.guardians)
+        kinds = [self.purposes is not None, self.concomitant, self.open]
+        if sum(kinds) > 1:
+            raise ValueError("a purpose is a branch with `purposes`, `concomitant` or `open`, and only one of them")
+        if any(kinds) and any(member is not None for member in of_a_leaf):
+            raise ValueError("only a leaf has `basis`, `survives_membership` and `guardians`; move them to the leaves")
+        if not any(kinds) and (self.basis is None or self.survives_membership is None):
+            raise ValueError("a leaf needs `basis` and `survives_membership`")
+        return self
+
+    def purpose(self, above: str = "") -> Purpose:
+        code = f"{above}{self.code}"
+        return Purpose(
+            code,
+            Wording(self.wording.number, self.wording.text()),
+            tuple(self.dpv),
+            tuple(below.purpose(f"{code}.") for below in self.purposes or ()),
+            self.basis or Basis.CONSENT,
+            bool(self.survives_membership),
+            self.guardians or GuardianRule.ANY_REFUSAL_WINS,
+            self.concomitant,
+            self.open,
+        )
+
+
+class _File(_Node):
+    policy: _Code
+    version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    title: _Text
+    controller: _Controller
+    contact: _Line
+    law: _Text
+    effective_from: date
+    source: _Source | None = None
+    namespaces: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")], SubjectKind]
+    minor_rules: list[_MinorRule]
+    purposes: list[_Purpose] = Field(min_length=1)
+    disclosure_grounds: list[_Ground]
+
+    def made(self) -> Policy:
+        return Policy(
+            self.policy,
+            self.version,
+            self.title.text(),
+            Controller(self.controller.name, self.controller.school, self.controller.division),
+            self.contact,
+            self.law.text(),
+            self.effective_from,
+            Source(self.source.file, self.source.sha256) if self.source else None,
+            self.namespaces,
+            tuple(MinorRule(rule.from_, rule.under_age) for rule in self.minor_rules),
+            tuple(purpose.purpose() for purpose in self.purposes),
+            tuple(DisclosureGround(ground.code, ground.wording.text()) for ground in self.disclosure_grounds),
+        )
+
+
+def parse(text: str, *, name: str, source_text: bytes | None = None) -> Policy:
+    """Read a policy file. `source_text` is the text that the file names as its source, to be held against it.
+
+    Raises PolicyFileError with the file's name, the line and a sentence.
+    """
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise _not_yaml(name, error) from None
+    lines: dict[Path, int] = {}
+    document = _plain(name, root, (), lines)
+    return _policy(document, name, lines, source_text)
+
+
+def from_document(document: JsonObject, *, name: str) -> Policy:
+    """Read what `to_document` wrote, or what came over HTTP. Raises PolicyFileError, without a line."""
+    return _policy(document, name, {}, None)
+
+
+def to_document(policy: Policy) -> JsonObject:
+    """The policy as plain JSON, in the file's own shape."""
+    made = _File(
+        policy=policy.code,
+        version=policy.version,
+        title=_text(policy.title),
+        controller=_Controller(
+            name=policy.controller.name, school=policy.controller.school, division=policy.controller.division
+        ),
+        contact=policy.contact,
+        law=_text(policy.law),
+        effective_from=policy.effective_from,
+        source=policy.source and _Source(file=policy.source.file, sha256=policy.source.sha256),
+        namespaces=dict(policy.namespaces),
+        minor_rules=[_MinorRule(from_=rule.from_, under_age=rule.under_age) for rule in policy.minor_rules],
+        purposes=[_to_node(purpose) for purpose in policy.purposes],
+        disclosure_grounds=[
+            _Ground(code=ground.code, wording=_text(ground.wording)) for ground in policy.disclosure_grounds
+        ],
+    )
+    return made.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _to_node(purpose: Purpose) -> _Purpose:
+    leaf = purpose.is_leaf
+    text = purpose.wording.text
+    return _Purpose(
+        code=purpose.code.rpartition(".")[2],
+        wording=_Wording(number=purpose.wording.number, en=text.en, ja=text.ja),
+        dpv=list(purpose.dpv),
+        purposes=[_to_node(below) for below in purpose.purposes] or None,
+        basis=purpose.basis if leaf else None,
+        survives_membership=purpose.survives_membership if leaf else None,
+        guardians=purpose.guardians if leaf else None,
+        concomitant=purpose.concomitant,
+        open=purpose.open,
+    )
+
+
+def _text(text: Text) -> _Text:
+    return _Text(en=text.en, ja=text.ja)
+
+
+def _policy(document: JsonValue, name: str, lines: Mapping[Path, int], source_text: bytes | None) -> Policy:
+    try:
+        read = _File.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise PolicyFileError(name, _line_of(first["loc"], lines), _sentence(first["loc"], first["type"], first["msg"])) from None
+    for path, sentence in (*_duplicates(read), *_unsorted(read), *_strayed(read, source_text)):
+        raise PolicyFileError(name, _line_of(path, lines), sentence)
+    return read.made()
+
+
+def _duplicates(read: _File) -> Iterator[tuple[Path, str]]:
+    yield from _twice("purposes", [purpose.code for purpose in read.purposes])
+    yield from _twice("disclosure_grounds", [ground.code for ground in read.disclosure_grounds])
+    for position, purpose in enumerate(read.purposes):
+        yield from _twice_below(("purposes", position), purpose)
+
+
+def _twice_below(path: Path, purpose: _Purpose) -> Iterator[tuple[Path, str]]:
+    below = purpose.purposes or []
+    for (where, position), sentence in _twice("purposes", [one.code for one in below]):
+        yield (*path, where, position), sentence
+    for position, one in enumerate(below):
+        yield from _twice_below((*path, "purposes", position), one)
+
+
+def _twice(where: str, codes: Sequence[str]) -> Iterator[tuple[tuple[str, int], str]]:
+    for position, code in enumerate(codes):
+        if code in codes[:position]:
+            yield (where, position), f"the code {code} stands here twice; codes are unique among their siblings"
+
+
+def _unsorted(read: _File) -> Iterator[tuple[Path, str]]:
+    days = [rule.from_ for rule in read.minor_rules]
+    for position in range(1, len(days)):
+        if days[position] <= days[position - 1]:
+            yield ("minor_rules", position), "minor_rules go by `from`, the earliest first, each day once"
+
+
+def _strayed(read: _File, source_text: bytes | None) -> Iterator[tuple[Path, str]]:
+    """Where the file and its source text differ: the SHA-256, or a wording that is not in it word for word."""
+    if read.source is None or source_text is None:
+        return
+    if hashlib.sha256(source_text).hexdigest() != read.source.sha256:
+        yield ("source", "sha256"), f"this is not the SHA-256 of {read.source.file}"
+    source = source_text.decode()
+    wordings: list[tuple[Path, str]] = [
+        *((("purposes", i, "wording", "en"), purpose.wording.en) for i, purpose in enumerate(read.purposes)),
+        *((("disclosure_grounds", i, "wording", "en"), one.wording.en) for i, one in enumerate(read.disclosure_grounds)),
+    ]
+    for path, wording in wordings:
+        if wording not in source:
+            yield path, f"this wording does not stand in {read.source.file}; copy it character for character"
+
+
+_SENTENCES = {
+    "missing": "`{member}` is missing",
+    "extra_forbidden": "`{member}` is not a key that a policy has here; correct it or leave it out",
+    "date_from_datetime_parsing": "`{member}` is not a date; write it as 2026-11-01",
+    "date_parsing": "`{member}` is not a date; write it as 2026-11-01",
+}
+
+
+def _sentence(path: Path, kind: str, message: str) -> str:
+    member = next((str(step) for step in reversed(path) if isinstance(step, str)), "the policy")
+    known = _SENTENCES.get(kind)
+    return known.format(member=member) if known else f"`{member}`: {message.removeprefix('Value error, ')}"
+
+
+def _line_of(path: Path, lines: Mapping[Path, int]) -> int | None:
+    """The line of the nearest member on the way to the root."""
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path)
+
+
+def _plain(name: str, node: yaml.Node | None, path: Path, lines: dict[Path, int]) -> JsonValue:
+    """The YAML node as plain JSON, each member's line noted. A scalar stays text unless it is a number or a boolean."""
+    if node is None:
+        raise PolicyFileError(name, None, "the file is empty")
+    line = node.start_mark.line + 1
+    lines.setdefault(path, line)
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(name, node, path, lines)
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(name, item, (*path, i), lines) for i, item in enumerate(node.value)]
+    return _scalar(name, node, line)
+
+
+def _mapping(name: str, node: yaml.MappingNode, path: Path, lines: dict[Path, int]) -> JsonObject:
+    made: JsonObject = {}
+    for key_node, value_node in node.value:
+        key, line = str(key_node.value), key_node.start_mark.line + 1
+        if key in made:
+            raise PolicyFileError(name, line, f"`{key}` stands here twice; keep one")
+        lines[(*path, key)] = line
+        made[key] = _plain(name, value_node, (*path, key), lines)
+    return made
+
+
+def _scalar(name: str, node: yaml.Node, line: int) -> JsonValue:
+    kind, text = node.tag.rpartition(":")[2], str(node.value)
+    try:
+        readers = {"int": int, "bool": {"true": True, "false": False}.__getitem__, "null": lambda _: None}
+        return readers[kind](text.lower()) if kind in readers else text
+    except (KeyError, ValueError):
+        raise PolicyFileError(name, line, f"write {text} as a plain number, true or false, or put it in quotes") from None
+
+
+def _not_yaml(name: str, error: yaml.YAMLError) -> PolicyFileError:
+    mark = getattr(error, "problem_mark", None)
+    return PolicyFileError(name, mark and mark.line + 1, f"this is not YAML: {getattr(error, 'problem', 'unreadable')}")

@@ -1,0 +1,125 @@
+"""The state of one subject, and the fold that derives it from the ledger's entries, one after another."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+
+from consent_service.core import consent, ledger
+from consent_service.core.consent import Action, Standing, Statement
+from consent_service.core.instants import from_milliseconds, to_milliseconds
+from consent_service.core.people import Membership, MembershipStatus
+from consent_service.core.policy import SubjectKind
+
+_ROW = (Action.GRANT, Action.REFUSE, Action.WITHDRAW)
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectState:
+    """Everything that a check rests on.
+
+    `namespaces` counts the subject's identifiers by namespace, `leaves` holds what stands for each leaf that was ever
+    decided, `last_index` is the subject's last entry.
+    """
+
+    subject: str
+    kind: SubjectKind
+    membership: Membership = Membership()
+    namespaces: Mapping[str, int] = field(default_factory=dict)
+    leaves: Mapping[str, Standing] = field(default_factory=dict)
+    last_index: int = -1
+
+    @property
+    def visible_in(self) -> frozenset[str]:
+        """The namespaces in which the subject has an identifier."""
+        return frozenset(self.namespaces)
+
+
+def applied(state: SubjectState | None, index: int, body: ledger.SubjectBody) -> SubjectState:
+    """The subject's state after one more entry. The first entry about a subject records it."""
+    match body:
+        case ledger.SubjectRecorded():
+            state = replace(state, kind=body.subject_kind) if state else SubjectState(body.subject, body.subject_kind)
+        case ledger.IdentifierChanged():
+            state = _with_identifier(_known(state, index), body)
+        case ledger.MembershipChanged():
+            state = replace(_known(state, index), membership=Membership(body.status, body.ended_on))
+        case ledger.StatementMade():
+            state = _with_statement(_known(state, index), index, body)
+    return replace(state, last_index=index)
+
+
+def _known(state: SubjectState | None, index: int) -> SubjectState:
+    if state is None:
+        raise ValueError(f"entry {index} is about a subject that no earlier entry records")
+    return state
+
+
+def _with_identifier(state: SubjectState, body: ledger.IdentifierChanged) -> SubjectState:
+    count = state.namespaces.get(body.namespace, 0) + (1 if body.change == "added" else -1)
+    others = {namespace: n for namespace, n in state.namespaces.items() if namespace != body.namespace}
+    return replace(state, namespaces=others | ({body.namespace: count} if count else {}))
+
+
+def _with_statement(state: SubjectState, index: int, body: ledger.StatementMade) -> SubjectState:
+    statement = Statement(body.action, body.made_at, body.expires_at, body.leaves, body.role)
+    changed = {
+        leaf: consent.standing_after(statement, leaf, index, state.leaves.get(leaf)) for leaf in body.applied
+    }
+    return replace(state, leaves={**state.leaves, **changed})
+
+
+def to_document(state: SubjectState) -> str:
+    """The state as one compact JSON document; equal states give equal bytes.
+
+    NOTE: a leaf is [action, index, made_at, expires_at, wording, last_no_at], instants in milliseconds since 1970.
+    """
+    document = {
+        "kind": state.kind,
+        "leaves": {leaf: _to_row(standing) for leaf, standing in state.leaves.items()},
+        "membership": [state.membership.status, state.membership.ended_on and state.membership.ended_on.isoformat()],
+        "namespaces": dict(state.namespaces),
+    }
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))
+
+
+def from_document(subject: str, last_index: int, document: str) -> SubjectState:
+    """Read what `to_document` wrote."""
+    read = json.loads(document)
+    status, ended_on = read["membership"]
+    return SubjectState(
+        subject,
+        SubjectKind(read["kind"]),
+        Membership(MembershipStatus(status), date.fromisoformat(ended_on) if ended_on else None),
+        read["namespaces"],
+        {leaf: _from_row(*row) for leaf, row in read["leaves"].items()},
+        last_index,
+    )
+
+
+def _to_row(standing: Standing) -> list[int | None]:
+    return [
+        _ROW.index(standing.action),
+        standing.index,
+        to_milliseconds(standing.made_at),
+        _optional(standing.expires_at),
+        standing.wording,
+        _optional(standing.last_no_at),
+    ]
+
+
+def _from_row(
+    action: int, index: int, made_at: int, expires_at: int | None, wording: int, last_no_at: int | None
+) -> Standing:
+    return Standing(
+        _ROW[action],
+        index,
+        from_milliseconds(made_at),
+        None if expires_at is None else from_milliseconds(expires_at),
+        wording,
+        None if last_no_at is None else from_milliseconds(last_no_at),
+    )
+
+
+def _optional(moment: datetime | None) -> int | None:
+    return None if moment is None else to_milliseconds(moment)

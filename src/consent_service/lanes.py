@@ -1,0 +1,162 @@
+"""Lanes: concurrent calls become one transaction.
+
+A lane gathers what concurrent requests ask for while the batch before is in flight, opens one transaction, calls the
+operation once, commits once, and gives each caller its own answer, after the commit. There is no cache, hence nothing
+stale; the database round trip and the fsync are shared.
+
+What holds, always:
+- a batch closes before its transaction's first statement, so an answer is never older than its question;
+- a caller that goes away cancels nothing;
+- an item's error is its own; after a row that only the database refused, the batch runs again one by one;
+- a failed commit is everybody's 503.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from consent_service.core.errors import ConsentError, Overloaded, Unavailable
+from consent_service.store.db import Database, DataFault, ReadTx, WriteTx
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+Result = TypeVar("Result")
+
+Operation = Callable[[WriteTx, Sequence[Item]], Awaitable[Sequence[Answer | ConsentError]]]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Batch(Generic[Item, Answer]):
+    timer: asyncio.TimerHandle | None = None
+    items: list[Item] = field(default_factory=list)
+    callers: list[asyncio.Future[Answer]] = field(default_factory=list)
+
+    def answer(self, answers: Sequence[Answer | BaseException]) -> None:
+        if self.timer:
+            self.timer.cancel()
+        for caller, answer in zip(self.callers, answers, strict=True):
+            if caller.done():
+                continue
+            if isinstance(answer, BaseException):
+                caller.set_exception(answer)
+            else:
+                caller.set_result(answer)
+
+
+class Lane(Generic[Item, Answer]):
+    """One river of questions or statements, in batches of at most `most`, with at most `waiting` callers inside.
+
+    A caller waits at most about `patience` seconds and then gets Unavailable; what it asked for may still happen.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        operation: Operation[Item, Answer],
+        *,
+        most: int = 256,
+        waiting: int = 2048,
+        patience: float = 1.8,
+    ) -> None:
+        self._database = database
+        self._operation = operation
+        self._most = most
+        self._waiting = waiting
+        self._patience = patience
+        self._inside = 0
+        self._batches: deque[_Batch[Item, Answer]] = deque()
+        self._runner: asyncio.Task[None] | None = None
+
+    @property
+    def inside(self) -> int:
+        """How many callers wait for an answer."""
+        return self._inside
+
+    async def ask(self, item: Item) -> Answer:
+        """Put one item into the next batch and wait for its answer.
+
+        Raises Overloaded when the lane is full, Unavailable when the answer cannot be known in time, and whatever
+        error the operation has for this item.
+        """
+        if self._inside >= self._waiting:
+            raise Overloaded("Too many requests are waiting; nothing was done. Try again shortly.")
+        caller: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._gather(item, caller)
+        self._inside += 1
+        try:
+            return await caller
+        finally:
+            self._inside -= 1
+
+    async def drain(self) -> None:
+        """Wait until every batch that was begun or gathered has been answered."""
+        while self._runner:
+            await asyncio.wait([self._runner])
+
+    def _gather(self, item: Item, caller: asyncio.Future[Answer]) -> None:
+        if not self._batches or len(self._batches[-1].items) >= self._most:
+            batch: _Batch[Item, Answer] = _Batch()
+            batch.timer = asyncio.get_running_loop().call_later(self._patience, _give_up, batch)
+            self._batches.append(batch)
+        self._batches[-1].items.append(item)
+        self._batches[-1].callers.append(caller)
+        if self._runner is None:
+            self._runner = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while self._batches:
+                batch = self._batches.popleft()  # from here on the batch is closed
+                batch.answer(await self._answers(batch.items))
+        finally:
+            self._runner = None
+
+    async def _answers(self, items: Sequence[Item]) -> Sequence[Answer | BaseException]:
+        try:
+            return await self._in_one_transaction(items)
+        except DataFault as fault:
+            if len(items) == 1:
+                return [fault]
+            return [answer for item in items for answer in await self._answers([item])]
+        except ConsentError as error:
+            return [type(error)(error.detail) for _ in items]
+        except Exception as error:
+            logger.exception("a batch of %s failed", getattr(self._operation, "__name__", "a lane"))
+            return [error] * len(items)
+
+    async def _in_one_transaction(self, items: Sequence[Item]) -> Sequence[Answer | ConsentError]:
+        async with self._database.write() as tx:
+            return await self._operation(tx, items)
+
+
+def _give_up(batch: "_Batch[Item, Answer]") -> None:
+    late = Unavailable("The database did not answer in time; a write may have happened, so repeat it with its key.")
+    batch.timer = None
+    for caller in batch.callers:
+        if not caller.done():
+            caller.set_exception(Unavailable(late.detail))
+
+
+async def read_alone(database: Database, operation: Callable[[ReadTx], Awaitable[Result]]) -> Result:
+    """Run a reading operation in a transaction of its own."""
+    async with database.read() as tx:
+        return await operation(tx)
+
+
+async def write_alone(database: Database, operation: Callable[[WriteTx], Awaitable[Result]]) -> Result:
+    """Run a writing operation in a transaction of its own; a caller that goes away does not cancel it."""
+
+    async def in_transaction() -> Result:
+        async with database.write() as tx:
+            return await operation(tx)
+
+    return await _shielded(in_transaction())
+
+
+async def _shielded(work: Coroutine[object, object, Result]) -> Result:
+    return await asyncio.shield(asyncio.ensure_future(work))

@@ -1,0 +1,1 @@
+"""One function per thing the product does; it takes the transaction first and never commits."""

@@ -1,0 +1,354 @@
+"""Recording statements, and reading what stands."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from pydantic import TypeAdapter
+
+from consent_service.core import consent, ids, ledger
+from consent_service.core.clients import Client, Scope, authenticated
+from consent_service.core.consent import Action, Method, NotApplied, Role, Standing, StateName, Statement
+from consent_service.core.errors import ClientNotPermitted, ConsentError, Fault, InvalidInput, SubjectNotFound
+from consent_service.core.people import Identifier, Pseudonym, Reference
+from consent_service.core.policy import Policy, Purpose
+from consent_service.operations import people, policies
+from consent_service.operations.checks import visible
+from consent_service.operations.people import NewSubject
+from consent_service.store import idempotency, projection
+from consent_service.store import ledger as ledger_store
+from consent_service.store import people as people_store
+from consent_service.store import policies as policy_store
+from consent_service.store.db import ReadTx, WriteTx
+from consent_service.store.idempotency import Attempt, FirstAnswer
+from consent_service.store.ledger import Append, Entry
+from consent_service.store.projection import Facts
+
+CLOCK_SKEW = timedelta(seconds=60)
+"""How far ahead of our clock a statement may claim to have been made."""
+
+OPERATION = "record_consents"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One statement of a call: what is said about one purpose."""
+
+    purpose: str
+    action: Action
+    made_at: datetime | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What one request wants recorded, all or nothing.
+
+    `speaker` is the guardian who speaks, `staff` who of the staff took it down; `key` and `fingerprint` are the
+    Idempotency-Key and what recognises the body, if the caller sent one.
+    """
+
+    key_hash: str
+    subject: Reference
+    said: tuple[Said, ...]
+    role: Role
+    method: Method
+    policy_version: str
+    speaker: Reference | None = None
+    staff: str | None = None
+    evidence: ledger.JsonObject | str | None = None
+    key: str | None = None
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEntry:
+    """What became of one statement: its entry, the leaves that it changed, and why not if it left some."""
+
+    index: int
+    purpose: str
+    action: Action
+    applied: tuple[str, ...]
+    not_applied_because: NotApplied | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeafState:
+    """What stands for one leaf."""
+
+    state: StateName
+    index: int | None
+    made_at: datetime | None
+    expires_at: datetime | None
+    wording: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The answer to a call: its entries, what stands now for the leaves that they name, and the ledger's size."""
+
+    subject: str
+    entries: tuple[RecordedEntry, ...]
+    states: dict[str, LeafState]
+    as_of: int
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """What stands for every leaf of the policy in force, the never-asked ones too."""
+
+    subject: str
+    policy_version: str
+    states: dict[str, LeafState]
+    as_of: int
+
+
+_RECORDED: TypeAdapter[Recorded] = TypeAdapter(Recorded)
+
+
+async def record(tx: WriteTx, calls: Sequence[Call], *, zone: ZoneInfo) -> Sequence[Recorded | ConsentError]:
+    """Record each call's statements, in order; a call that is refused leaves nothing behind.
+
+    One lock, one snapshot and one write for all of them.
+    """
+    append = await ledger_store.begin(tx)
+    facts = await projection.facts_for(tx, [(call.key_hash, call.subject) for call in calls])
+    attempts = [_attempt(call, fact) for call, fact in zip(calls, facts, strict=True)]
+    desk = _Desk(tx, append, await idempotency.first_answers(tx, [one for one in attempts if one]), zone)
+    await append.load(fact.state.subject for fact in facts if fact.state)
+    answers = [await desk.take(*one) for one in zip(calls, facts, attempts, strict=True)]
+    await append.write()
+    await idempotency.remember(tx, desk.answered)
+    return answers
+
+
+class _Desk:
+    """Takes a batch's calls one after another; remembers whom and what the earlier ones brought."""
+
+    def __init__(
+        self, tx: WriteTx, append: Append, first_answers: dict[tuple[str, str, str], FirstAnswer], zone: ZoneInfo
+    ) -> None:
+        self.answered: list[tuple[Attempt, bytes]] = []
+        self._tx = tx
+        self._append = append
+        self._first_answers = first_answers
+        self._zone = zone
+        self._newcomers: dict[Reference, str] = {}
+
+    async def take(self, call: Call, facts: Facts, attempt: Attempt | None) -> Recorded | ConsentError:
+        try:
+            client = authenticated(facts.client, Scope.CONSENTS_WRITE, self._append.at)
+            if attempt and attempt.name in self._first_answers:
+                return _RECORDED.validate_json(self._first_answers[attempt.name].for_retry(attempt))
+            recorded = await self._recorded(call, client, facts)
+        except ConsentError as error:
+            return error
+        if attempt:
+            answer = _RECORDED.dump_json(recorded)
+            self._first_answers[attempt.name] = FirstAnswer(attempt.fingerprint, answer)
+            self.answered.append((attempt, answer))
+        return recorded
+
+    async def _recorded(self, call: Call, client: Client, facts: Facts) -> Recorded:
+        policy = await _policy_shown(self._tx, call)
+        purposes = _purposes_named(policy, call, client)
+        statements = _statements(call, purposes, self._append.at)
+        known = self._subject(call, client, facts)
+        speaker = await self._speaker(call, client, known)
+        subject = known or await self._newcomer(call, client)
+        noes = _noes_within(statements)
+        entries = tuple(
+            self._add(call, client, subject, speaker, purpose, statement, noes)
+            for purpose, statement in zip(purposes, statements, strict=True)
+        )
+        return Recorded(subject, entries, self._states(subject, purposes), self._append.as_of)
+
+    def _subject(self, call: Call, client: Client, facts: Facts) -> str | None:
+        if isinstance(call.subject, Identifier) and not client.may_touch(call.subject.namespace):
+            raise ClientNotPermitted(f"This client is not registered for the namespace {call.subject.namespace}.")
+        state = visible(facts.state, client)
+        if state is None and isinstance(call.subject, Pseudonym):
+            raise SubjectNotFound("No subject that you may see has this reference.")
+        return state.subject if state else self._newcomers.get(call.subject)
+
+    async def _newcomer(self, call: Call, client: Client) -> str:
+        if not isinstance(call.subject, Identifier):
+            raise AssertionError("only an identifier can name somebody new")
+        policy = (await policies.in_force(self._tx)).policy
+        subject, new = ids.subject_id(self._tx.entropy), NewSubject((call.subject,))
+        people.record_new(self._append, client.id, new, policy, subject, self._zone)
+        self._newcomers[call.subject] = subject
+        return subject
+
+    async def _speaker(self, call: Call, client: Client, subject: str | None) -> str | None:
+        if call.speaker is None:
+            return None
+        try:
+            speaker = (await people.seen(self._tx, client, call.speaker))[0].subject
+        except SubjectNotFound:
+            raise InvalidInput.at("/by/subject", "record the guardian first, with POST /v1/subjects") from None
+        if speaker == subject:
+            raise InvalidInput.at("/by/subject", "nobody is their own guardian; use the role subject")
+        return speaker
+
+    def _add(
+        self,
+        call: Call,
+        client: Client,
+        subject: str,
+        speaker: str | None,
+        purpose: Purpose,
+        statement: Statement,
+        noes: dict[str, datetime],
+    ) -> RecordedEntry:
+        standings, now = self._append.changes.states[subject].leaves, self._append.at
+        why = {
+            leaf: consent.objection_to(statement, standings.get(leaf), noes.get(leaf), now)
+            for leaf in statement.wordings
+        }
+        applied = [leaf for leaf, objection in why.items() if objection is None]
+        because = next((objection for objection in why.values() if objection), None)
+        body = ledger.StatementMade(
+            at=self._append.at,
+            recorded_by=client.id,
+            subject=subject,
+            action=statement.action,
+            purpose=purpose.code,
+            leaves=statement.wordings,
+            applied=applied,
+            not_applied_because=because,
+            role=call.role,
+            speaker=speaker,
+            method=call.method,
+            policy_version=call.policy_version,
+            made_at=statement.made_at,
+            expires_at=statement.expires_at,
+        )
+        index = self._append.add(body, _detail(call))
+        return RecordedEntry(index, purpose.code, statement.action, tuple(applied), because)
+
+    def _states(self, subject: str, purposes: Iterable[Purpose]) -> dict[str, LeafState]:
+        standings = self._append.changes.states[subject].leaves
+        leaves = dict.fromkeys(leaf.code for purpose in purposes for leaf in purpose.leaves)
+        return {leaf: leaf_state(standings.get(leaf), self._append.at) for leaf in leaves}
+
+
+async def states(tx: ReadTx, client: Client, who: Pseudonym) -> States:
+    """What stands for a subject, leaf by leaf. Raises SubjectNotFound."""
+    subject, as_of = await people.seen(tx, client, who)
+    policy = (await policies.in_force(tx)).policy
+    leaves = {
+        leaf.code: leaf_state(subject.leaves.get(leaf.code), tx.now)
+        for leaf in policy.leaves
+        if client.may_ask_for(leaf.code)
+    }
+    return States(subject.subject, policy.version, leaves, as_of)
+
+
+async def history(
+    tx: ReadTx, client: Client, who: Pseudonym, *, after: int, limit: int
+) -> tuple[list[Entry], int | None]:
+    """A subject's statements in the order in which they were recorded, and the index to go on after.
+
+    Statements about purposes that the client is not registered for are left out. Raises SubjectNotFound.
+    """
+    subject = (await people.seen(tx, client, who))[0].subject
+    entries = await ledger_store.entries_of(tx, subject, kinds=["statement"], after=after, limit=limit + 1)
+    page = entries[:limit]
+    shown = [
+        entry
+        for entry in page
+        if isinstance(entry.body, ledger.StatementMade) and client.may_ask_for(entry.body.purpose)
+    ]
+    return shown, page[-1].index if len(entries) > limit else None
+
+
+def leaf_state(standing: Standing | None, now: datetime) -> LeafState:
+    """What stands for one leaf at an instant."""
+    name = consent.state_name(standing, now)
+    if standing is None:
+        return LeafState(name, None, None, None, None)
+    return LeafState(name, standing.index, standing.made_at, standing.expires_at, standing.wording)
+
+
+def _attempt(call: Call, facts: Facts) -> Attempt | None:
+    if call.key is None or facts.client is None:
+        return None
+    return Attempt(facts.client.id, OPERATION, call.key, call.fingerprint)
+
+
+def _detail(call: Call) -> ledger.JsonObject | None:
+    detail: ledger.JsonObject = {"staff": call.staff, "evidence": call.evidence}
+    return {name: value for name, value in detail.items() if value is not None} or None
+
+
+async def _policy_shown(tx: ReadTx, call: Call) -> Policy:
+    policy = await policy_store.compiled(tx, call.policy_version)
+    if policy is None:
+        current = (await policies.in_force(tx)).policy.version
+        raise InvalidInput.at("/policy_version", f"no such policy version was published; {current} is in force")
+    return policy
+
+
+def _purposes_named(policy: Policy, call: Call, client: Client) -> list[Purpose]:
+    faults = [
+        Fault(f"/statements/{position}/purpose", wrong)
+        for position, said in enumerate(call.said)
+        if (wrong := _wrong_with(policy, said.purpose))
+    ]
+    if faults:
+        raise InvalidInput("A statement names a purpose that nobody can consent to; see errors.", errors=faults)
+    foreign = sorted({said.purpose for said in call.said if not client.may_ask_for(said.purpose)})
+    if foreign:
+        raise ClientNotPermitted(f"This client is not registered for {', '.join(foreign)}.")
+    return [purpose for said in call.said if (purpose := policy.find(said.purpose))]
+
+
+def _wrong_with(policy: Policy, code: str) -> str | None:
+    purpose = policy.find(code)
+    if purpose is None:
+        return policies.unknown_purpose(policy, code)
+    if purpose.concomitant:
+        return "a concomitant use cannot be consented to by itself; name the purpose that it goes along with"
+    if not purpose.leaves:
+        return "this branch has no purposes yet, so there is nothing to consent to"
+    return None
+
+
+def _statements(call: Call, purposes: Sequence[Purpose], now: datetime) -> list[Statement]:
+    faults = [fault for position, said in enumerate(call.said) for fault in _wrong_times(position, said, now)]
+    if faults:
+        raise InvalidInput("A statement has a time that cannot be; see errors.", errors=faults)
+    return [
+        Statement(
+            said.action,
+            said.made_at or now,
+            said.expires_at,
+            {leaf.code: leaf.wording.number for leaf in purpose.leaves},
+            call.role,
+        )
+        for said, purpose in zip(call.said, purposes, strict=True)
+    ]
+
+
+def _wrong_times(position: int, said: Said, now: datetime) -> Iterable[Fault]:
+    if said.made_at is not None and said.made_at > now + CLOCK_SKEW:
+        yield Fault(f"/statements/{position}/made_at", "a statement cannot have been made in the future")
+    if said.expires_at is not None and said.action is not Action.GRANT:
+        yield Fault(f"/statements/{position}/expires_at", "only a grant expires; a no stands until it is lifted")
+    elif said.expires_at is not None and said.expires_at <= now:
+        yield Fault(f"/statements/{position}/expires_at", "the expiry must lie in the future")
+
+
+def _noes_within(statements: Sequence[Statement]) -> dict[str, datetime]:
+    """When each leaf was refused or withdrawn by the call itself, at the latest.
+
+    Within one call a no outweighs a yes on the same leaf, whatever their order: "marketing, but not by e-mail".
+    """
+    noes: dict[str, datetime] = {}
+    for statement in statements:
+        if statement.action is not Action.GRANT:
+            for leaf in statement.wordings:
+                noes[leaf] = max(noes.get(leaf, statement.made_at), statement.made_at)
+    return noes

@@ -1,0 +1,16 @@
+"""The school's policy, as data: the catalogue in YAML and, beside it, the text that it was taken from."""
+
+from importlib import resources
+
+from consent_service.core.policy import Policy
+from consent_service.core.policy_file import parse
+
+SHIPPED = "injoy-2026-11-01.yaml"
+SOURCE = "injoy-2026-11-01.txt"
+
+
+def shipped() -> Policy:
+    """The school's policy, held against its source text."""
+    folder = resources.files(__name__)
+    source_text = (folder / SOURCE).read_bytes()
+    return parse((folder / SHIPPED).read_text(encoding="utf-8"), name=SHIPPED, source_text=source_text)

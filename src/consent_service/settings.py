@@ -1,0 +1,62 @@
+"""The settings: one frozen object, read from the environment by the roots (app and cli) and passed down as values."""
+
+from enum import StrEnum
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class DecisionLog(StrEnum):
+    """Whether decisions are on record before their answers leave."""
+
+    DURABLE = "durable"
+    OFF = "off"
+
+
+class Settings(BaseSettings):
+    """Every setting, by its name in the environment without CONSENT_; docs/settings.md says what each is for."""
+
+    model_config = SettingsConfigDict(env_prefix="CONSENT_", frozen=True, extra="ignore", arbitrary_types_allowed=True)
+
+    data_dir: Path = Path("var")
+    database_url: SecretStr | None = None
+    database_url_file: Path | None = None
+    default_namespace: str = Field(default="person", pattern=r"^[a-z][a-z0-9_-]{0,31}$")
+    time_zone: ZoneInfo = ZoneInfo("Asia/Tokyo")
+    decision_log: DecisionLog = DecisionLog.DURABLE
+    rate_limit: str = "2000/second"
+    keys_dir: Path | None = None
+    master_key: SecretStr | None = None
+    master_key_file: Path | None = None
+    identifier_pepper: SecretStr | None = None
+    identifier_pepper_file: Path | None = None
+    client_pepper: SecretStr | None = None
+    client_pepper_file: Path | None = None
+    url: str | None = None
+    key: SecretStr | None = None
+    key_file: Path | None = None
+
+    @property
+    def database(self) -> str:
+        """Where the database is; the embedded one in the data directory unless a setting says otherwise."""
+        given = secret(self.database_url, self.database_url_file)
+        return given or f"sqlite:///{self.data_dir.absolute() / 'consent.db'}"
+
+    @property
+    def keys(self) -> Path:
+        """Where the secrets lie that are not given in the environment."""
+        return self.keys_dir or self.data_dir / "keys"
+
+    @property
+    def client_key(self) -> str | None:
+        """The key with which the command line asks a running service."""
+        return secret(self.key, self.key_file)
+
+
+def secret(value: SecretStr | None, file: Path | None) -> str | None:
+    """A secret from the environment, or from the file that the environment names; None when neither is set."""
+    if value is not None:
+        return value.get_secret_value()
+    return file.read_text().strip() if file is not None else None

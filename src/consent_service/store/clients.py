@@ -1,0 +1,64 @@
+"""The table of clients."""
+
+import json
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from consent_service.core import ledger
+from consent_service.core.clients import Client, Scope
+from consent_service.store.db import ReadTx
+from consent_service.store.tables import client
+
+
+def from_row(row: Row[Any]) -> Client:
+    """A row of the table, or of a query that has its columns."""
+    return Client(
+        row.id,
+        row.name,
+        frozenset(Scope(scope) for scope in json.loads(row.scopes)),
+        tuple(json.loads(row.purposes)),
+        tuple(json.loads(row.namespaces)),
+        row.expires_at,
+        row.revoked_at,
+        row.created_at,
+    )
+
+
+def to_row(index: int, body: ledger.ClientChanged) -> dict[str, object]:
+    """The row of a client that was created by the entry `index`."""
+    return {
+        "id": body.client,
+        "name": body.name,
+        "key_hash": body.key_hash,
+        "scopes": json.dumps(body.scopes),
+        "purposes": json.dumps(body.purposes),
+        "namespaces": json.dumps(body.namespaces),
+        "created_at": body.at,
+        "expires_at": body.expires_at,
+        "index": index,
+    }
+
+
+async def by_key_hash(tx: ReadTx, key_hash: str) -> Client | None:
+    """The client that holds the key, live or not."""
+    row = await tx.first(select(client).where(client.c.key_hash == key_hash))
+    return from_row(row) if row else None
+
+
+async def by_id(tx: ReadTx, client_id: str) -> tuple[Client, str] | None:
+    """The client of this id, and its key's hash."""
+    row = await tx.first(select(client).where(client.c.id == client_id))
+    return (from_row(row), row.key_hash) if row else None
+
+
+async def live_by_name(tx: ReadTx, name: str) -> Client | None:
+    """The client of this name that is not revoked."""
+    row = await tx.first(select(client).where(client.c.name == name, client.c.revoked_at.is_(None)))
+    return from_row(row) if row else None
+
+
+async def page(tx: ReadTx, *, after: str | None, limit: int) -> list[Client]:
+    """Clients in the order in which they were created."""
+    query = select(client).order_by(client.c.id).limit(limit)
+    return [from_row(row) for row in await tx.rows(query.where(client.c.id > after) if after else query)]

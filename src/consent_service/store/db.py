@@ -1,0 +1,226 @@
+"""The database: how it is opened, and the two kinds of transaction. This is the one place that commits."""
+
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from sqlalchemy import Executable, Row, TextClause, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.sql.selectable import TypedReturnsRows
+
+from consent_service.core.errors import Unavailable
+from consent_service.core.ids import Entropy
+from consent_service.core.keyring import Keyring
+from consent_service.core.policy import Policy
+
+Parameters = Mapping[str, object]
+_COMMAND_TIMEOUT = 5.0  # seconds; a lane gives up on its callers' behalf long before
+_CONNECT_TIMEOUT = 1.5
+
+logger = logging.getLogger(__name__)
+
+
+class DataFault(Exception):
+    """The database refused a row that the rules had let through; the transaction was rolled back."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTx:
+    """A transaction that may not write: one snapshot where a single statement is asked.
+
+    `now` is the clock's reading when the transaction began; `compiled` caches published policy versions, which never
+    change.
+    """
+
+    _connection: AsyncConnection
+    keyring: Keyring
+    now: datetime
+    compiled: dict[str, Policy]
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._connection.dialect.name
+
+    async def rows(self, query: TypedReturnsRows[Any] | TextClause, parameters: Parameters | None = None) -> Sequence[Row[Any]]:
+        """All rows of a query."""
+        return (await self._connection.execute(query, parameters)).all()
+
+    async def first(self, query: TypedReturnsRows[Any] | TextClause, parameters: Parameters | None = None) -> Row[Any] | None:
+        """The first row of a query, or None."""
+        return (await self._connection.execute(query, parameters)).first()
+
+
+@dataclass(frozen=True, slots=True)
+class WriteTx(ReadTx):
+    """A transaction that may write; it is committed by `Database.write`, and only there."""
+
+    entropy: Entropy
+
+    async def execute(self, statement: Executable, parameters: Parameters | Sequence[Parameters] | None = None) -> int:
+        """Run a statement, once for each set of parameters; answers how many rows it touched."""
+        if isinstance(parameters, Sequence) and not parameters:
+            return 0
+        return (await self._connection.execute(statement, parameters)).rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """An open database.
+
+    `clock` and `entropy` are handed to each transaction, so that operations read neither clock nor dice.
+    """
+
+    writing: AsyncEngine
+    reading: AsyncEngine
+    keyring: Keyring
+    clock: Callable[[], datetime]
+    entropy: Entropy = os.urandom
+    compiled: dict[str, Policy] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[ReadTx]:
+        """Open a reading transaction. Raises Unavailable when the database cannot be asked."""
+        with _translated():
+            async with self.reading.connect() as connection:
+                yield ReadTx(connection, self.keyring, self.clock(), self.compiled)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[WriteTx]:
+        """Open a writing transaction and commit it at the end.
+
+        Raises Unavailable when the database cannot be asked or the commit's outcome is unknown, and DataFault when it
+        refused a row. Whatever is raised, nothing of it was acknowledged.
+        """
+        with _translated():
+            async with self.writing.connect() as connection:
+                try:
+                    await connection.begin()
+                    yield WriteTx(connection, self.keyring, self.clock(), self.compiled, self.entropy)
+                    await _commit(connection)
+                except (OSError, TimeoutError, asyncpg.InterfaceError):
+                    await connection.invalidate()
+                    raise
+
+    async def dispose(self) -> None:
+        """Close every connection."""
+        await self.writing.dispose()
+        if self.reading is not self.writing:
+            await self.reading.dispose()
+
+
+def opened(url: str, keyring: Keyring, clock: Callable[[], datetime], *, entropy: Entropy = os.urandom) -> Database:
+    """Open the database at `url`: `sqlite:///path` or `postgresql://…`. Connects at the first transaction."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return Database(_sqlite_writer(parsed), _sqlite_readers(parsed), keyring, clock, entropy)
+    engine = _postgresql(parsed)
+    return Database(engine, engine, keyring, clock, entropy)
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file of an embedded database; None for PostgreSQL."""
+    parsed = make_url(url)
+    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
+
+
+def _sqlite_writer(url: URL) -> AsyncEngine:
+    """One connection: several writers on one file can lose committed writes (SQLite 3.7.0 to 3.51.2, WAL reset)."""
+    engine = create_async_engine(
+        url.set(drivername="sqlite+aiosqlite"), pool_size=1, max_overflow=0, pool_timeout=_COMMAND_TIMEOUT
+    )
+    _on_connect(engine, ["journal_mode=WAL", "synchronous=FULL", "recursive_triggers=ON", "foreign_keys=ON"])
+    _begin_with(engine, "BEGIN IMMEDIATE")
+    return engine
+
+
+def _sqlite_readers(url: URL) -> AsyncEngine:
+    """Readers that cannot write, nor checkpoint."""
+    file = Path(url.database or "").absolute().as_uri()
+    engine = create_async_engine(f"sqlite+aiosqlite:///{file}?mode=ro&uri=true", pool_size=4, max_overflow=4)
+    _on_connect(engine, ["query_only=ON"])
+    _begin_with(engine, "BEGIN")
+    return engine
+
+
+def _on_connect(engine: AsyncEngine, pragmas: Sequence[str]) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        cursor = connection.cursor()
+        for pragma in [*pragmas, "busy_timeout=2000"]:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+
+def _begin_with(engine: AsyncEngine, begin: str) -> None:
+    @event.listens_for(engine.sync_engine, "begin")
+    def say_begin(connection: Any) -> None:  # noqa: ANN401 (SQLAlchemy's event signature)
+        connection.exec_driver_sql(begin)
+
+
+def _postgresql(url: URL) -> AsyncEngine:
+    engine = create_async_engine(
+        url.set(drivername="postgresql+asyncpg"),
+        pool_size=8,
+        max_overflow=8,
+        pool_timeout=_CONNECT_TIMEOUT,
+        connect_args={
+            "timeout": _CONNECT_TIMEOUT,
+            "command_timeout": _COMMAND_TIMEOUT,
+            "server_settings": {"application_name": "consent-service", "jit": "off"},
+        },
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def hear_warnings(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        heard: list[str] = []
+        record.info["warnings"] = heard
+        connection.driver_connection.add_log_listener(lambda _, message: heard.append(message.sqlstate))
+
+    return engine
+
+
+async def _commit(connection: AsyncConnection) -> None:
+    """Commit, and mistrust a commit that came with a warning.
+
+    PostgreSQL reports COMMIT as done when its wait for a synchronous standby is cancelled, with only a warning
+    (SQLSTATE 01000): the standby may not have it.
+    """
+    warnings: list[str] = connection.info.get("warnings", [])
+    warnings.clear()
+    await connection.commit()
+    if "01000" in warnings:
+        raise Unavailable("The commit may not have reached the standby; repeat with the same Idempotency-Key.")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Bring the drivers' many errors down to our two. A wrong statement of ours stays what it is."""
+    try:
+        yield
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None) or ""
+        if isinstance(error, IntegrityError | DataError) or state[:2] in ("22", "23"):
+            raise DataFault(type(error.orig).__name__) from error
+        if isinstance(error, ProgrammingError):
+            raise
+        raise _unavailable(error) from error
+    except (OSError, TimeoutError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    logger.warning("database unavailable: %s", type(getattr(error, "orig", error)).__name__)
+    return Unavailable("The database cannot be asked at the moment; try again shortly. No answer means no.")

@@ -1,0 +1,183 @@
+"""The ledger: the one door through which state changes, entry and projection together."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, select, update
+
+from consent_service.core import ledger, merkle
+from consent_service.core.keyring import KEY_BYTES, NONCE_BYTES, opened, seal
+from consent_service.store import projection
+from consent_service.store.db import ReadTx, WriteTx
+from consent_service.store.tables import entry_detail, ledger_entry, ledger_head, subject_key
+
+_HASH_BYTES = 32
+_SALT_BYTES = 32
+_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stored entry.
+
+    `body_bytes` are what was hashed; `detail` is its personal part, if it has one; `erased` says that the subject's key
+    is gone, and with it whatever was personal.
+    """
+
+    index: int
+    at: datetime
+    body: ledger.Body
+    body_bytes: bytes
+    leaf_hash: bytes
+    detail: ledger.JsonObject | None
+    erased: bool
+
+
+class Append:
+    """Entries on their way into the ledger. Holds the head's lock, so indexes are dense and order is commit order.
+
+    `at` is the entries' time: the clock's, or the head's if that is later, so that time never runs backwards.
+    """
+
+    def __init__(self, tx: WriteTx, size: int, head_at: datetime, frontier: bytes) -> None:
+        self.at = max(tx.now, head_at)
+        self.changes = projection.Changes(tx.keyring)
+        self._tx = tx
+        self._size = size
+        self._frontier = frontier
+        self._entries: list[dict[str, object]] = []
+        self._details: list[dict[str, object]] = []
+        self._keys: dict[str, bytes] = {}
+        self._new_keys: list[dict[str, object]] = []
+
+    @property
+    def as_of(self) -> int:
+        """The ledger's size with what was added; the next entry's index."""
+        return self._size + len(self._entries)
+
+    async def load(self, subjects: Iterable[str]) -> None:
+        """Make known the subjects that entries will be about: their states and keys."""
+        wanted = [subject for subject in subjects if subject not in self._keys]
+        if not wanted:
+            return
+        self.changes.states.update(await projection.states_of(self._tx, wanted))
+        for row in await self._tx.rows(select(subject_key).where(subject_key.c.subject.in_(wanted))):
+            self._keys[row.subject] = self._tx.keyring.unwrap(row.subject, row.wrapped_key)
+
+    def add(self, body: ledger.Body, detail: ledger.JsonObject | None = None) -> int:
+        """Add one entry, fold it into the projection, and answer its index. `detail` is what is personal in it."""
+        index, subject = self.as_of, ledger.subject_of(body)
+        if isinstance(body, ledger.SubjectRecorded) and subject not in self._keys:
+            self._make_key(body.subject)
+        if detail is not None and subject is not None:
+            body = self._with_detail(index, subject, body, detail)
+        self._entries.append(_entry_row(index, body))
+        self.changes.add(index, body, detail)
+        return index
+
+    async def write(self) -> None:
+        """Write entries, details, projection and head; nothing if nothing was added."""
+        if not self._entries:
+            return
+        tx, size = self._tx, self.as_of
+        hashes = [row["leaf_hash"] for row in self._entries]
+        frontier = merkle.extended(_split(self._frontier), self._size, (h for h in hashes if isinstance(h, bytes)))
+        await tx.execute(insert(ledger_entry), self._entries)
+        await tx.execute(insert(subject_key), self._new_keys)
+        await tx.execute(insert(entry_detail), self._details)
+        await self.changes.write(tx)
+        await tx.execute(update(ledger_head).values(size=size, at=self.at, frontier=b"".join(frontier)))
+
+    def _make_key(self, subject: str) -> None:
+        key, nonce = self._tx.entropy(KEY_BYTES), self._tx.entropy(NONCE_BYTES)
+        self._keys[subject] = key
+        self._new_keys.append({"subject": subject, "wrapped_key": self._tx.keyring.wrap(subject, key, nonce)})
+
+    def _with_detail(self, index: int, subject: str, body: ledger.Body, detail: ledger.JsonObject) -> ledger.Body:
+        salt, nonce = self._tx.entropy(_SALT_BYTES), self._tx.entropy(NONCE_BYTES)
+        sealed = seal(self._keys[subject], ledger.detail_bytes(detail), nonce, _context(index, subject))
+        self._details.append({"index": index, "salt": salt, "ciphertext": sealed})
+        return body.model_copy(update={"commitment": ledger.commitment(salt, detail)})
+
+
+async def begin(tx: WriteTx) -> Append:
+    """Lock the head. From here to the commit nobody else appends, and whoever waited sees what was appended."""
+    row = await tx.first(select(ledger_head).with_for_update())
+    if row is None:
+        raise LookupError("the ledger has no head row; its migration did not run")
+    return Append(tx, row.size, row.at, row.frontier)
+
+
+_ENTRIES = (
+    select(ledger_entry, entry_detail.c.ciphertext, subject_key.c.wrapped_key)
+    .outerjoin(entry_detail, entry_detail.c.index == ledger_entry.c.index)
+    .outerjoin(subject_key, subject_key.c.subject == ledger_entry.c.subject)
+    .order_by(ledger_entry.c.index)
+)
+
+
+async def entries_of(
+    tx: ReadTx, subject: str, *, kinds: Sequence[str], after: int = -1, limit: int | None = None
+) -> list[Entry]:
+    """A subject's entries of these kinds in order, from the one behind `after`."""
+    query = _ENTRIES.where(
+        ledger_entry.c.subject == subject, ledger_entry.c.index > after, ledger_entry.c.kind.in_(kinds)
+    )
+    return [_entry(tx, row) for row in await tx.rows(query.limit(limit))]
+
+
+async def entries_after(tx: ReadTx, after: int, *, limit: int) -> list[Entry]:
+    """Entries in order, from the one behind `after`."""
+    return [_entry(tx, row) for row in await tx.rows(_ENTRIES.where(ledger_entry.c.index > after).limit(limit))]
+
+
+async def rebuild(tx: WriteTx) -> int:
+    """Empty the projection and derive it again from the ledger, in flat memory; answers how many entries it read.
+
+    The erased, whose keys are gone, are left out.
+    """
+    await begin(tx)
+    for table in projection.TABLES:
+        await tx.execute(delete(table))
+    last = -1
+    while entries := await entries_after(tx, last, limit=_BATCH):
+        changes = projection.Changes(tx.keyring)
+        changes.states = await projection.states_of(tx, {s for e in entries if (s := ledger.subject_of(e.body))})
+        for entry in entries:
+            if not entry.erased:
+                changes.add(entry.index, entry.body, entry.detail)
+        await changes.write(tx)
+        last = entries[-1].index
+    return last + 1
+
+
+def _entry_row(index: int, body: ledger.Body) -> dict[str, object]:
+    stored = ledger.to_bytes(body)
+    return {
+        "index": index,
+        "at": body.at,
+        "kind": body.kind,
+        "subject": ledger.subject_of(body),
+        "body": stored,
+        "leaf_hash": merkle.leaf_hash(stored),
+    }
+
+
+def _entry(tx: ReadTx, row: Row[Any]) -> Entry:
+    detail = None
+    if row.ciphertext is not None and row.wrapped_key is not None:
+        key = tx.keyring.unwrap(row.subject, row.wrapped_key)
+        detail = json.loads(opened(key, row.ciphertext, _context(row.index, row.subject)))
+    erased = row.subject is not None and row.wrapped_key is None
+    return Entry(row.index, row.at, ledger.from_bytes(row.body), row.body, row.leaf_hash, detail, erased)
+
+
+def _context(index: int, subject: str) -> str:
+    return f"{subject}/{index}"
+
+
+def _split(frontier: bytes) -> list[bytes]:
+    return [frontier[i : i + _HASH_BYTES] for i in range(0, len(frontier), _HASH_BYTES)]

@@ -1,0 +1,56 @@
+"""The published policy versions."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from consent_service.core.policy import Policy
+from consent_service.core.policy_file import from_document
+from consent_service.store.db import ReadTx
+from consent_service.store.tables import policy_version
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One immutable published edition of the policy; in force from `effective_at` until a later one is."""
+
+    policy: Policy
+    effective_at: datetime
+    published_at: datetime
+    index: int
+
+
+async def compiled(tx: ReadTx, version: str) -> Policy | None:
+    """The policy of this version, ready to be asked. Cached, since a published version never changes."""
+    if version not in tx.compiled:
+        row = await tx.first(select(policy_version.c.document).where(policy_version.c.version == version))
+        if row is None:
+            return None
+        tx.compiled[version] = from_document(json.loads(row.document), name=version)
+    return tx.compiled[version]
+
+
+async def in_force(tx: ReadTx) -> Published | None:
+    """The version in force now."""
+    query = select(policy_version).where(policy_version.c.effective_at <= tx.now)
+    row = await tx.first(query.order_by(policy_version.c.effective_at.desc(), policy_version.c.index.desc()).limit(1))
+    return _published(row) if row else None
+
+
+async def published(tx: ReadTx, version: str) -> Published | None:
+    """The version of this name."""
+    row = await tx.first(select(policy_version).where(policy_version.c.version == version))
+    return _published(row) if row else None
+
+
+async def all_published(tx: ReadTx) -> list[Published]:
+    """Every version, the oldest first."""
+    return [_published(row) for row in await tx.rows(select(policy_version).order_by(policy_version.c.index))]
+
+
+def _published(row: Row[Any]) -> Published:
+    policy = from_document(json.loads(row.document), name=row.version)
+    return Published(policy, row.effective_at, row.published_at, row.index)

@@ -1,0 +1,63 @@
+"""Puts the routes, the limits and the edge together."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from consent_service import __version__
+from consent_service.web import checks, clients, consents, docs, people, policies, problems, service
+from consent_service.web.deps import Room
+from consent_service.web.edge import Edge, Measures
+from consent_service.web.limits import BodyLimit, RateLimit
+from consent_service.web.openapi import GUIDE, TAGS, TITLE
+
+__all__ = ["Room", "application"]
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def application(rate: str, lifespan: Lifespan) -> FastAPI:
+    """The HTTP application. `lifespan` opens the Room and puts it into `app.state.room`."""
+    app = FastAPI(
+        title=TITLE,
+        version=__version__,
+        description=GUIDE,
+        openapi_tags=TAGS,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    for module in (people, consents, checks, policies, clients, service, docs):
+        app.include_router(module.router)
+    app.mount("/docs/assets", docs.ASSETS)
+    problems.install(app)
+    app.state.measures = Measures()
+    app.add_middleware(RateLimit, rate=rate)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Edge, measures=app.state.measures)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document: FastAPI's own, with our one shape of errors in place of its."""
+    if app.openapi_schema is None:
+        made = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            tags=app.openapi_tags,
+            license_info=app.license_info,
+        )
+        schemas = made["components"]["schemas"]
+        schemas["Problem"] = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas["WrongMember"] = schemas["Problem"].pop("$defs")["WrongMember"]
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        app.openapi_schema = made
+    return app.openapi_schema

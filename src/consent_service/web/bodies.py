@@ -1,0 +1,93 @@
+"""Reading bodies strictly: one meaning for every parser, and no text that a database would refuse.
+
+Duplicate members, NaN and unpaired surrogates are refused (RFC 7493, I-JSON), and so is NUL (PostgreSQL has no place
+for it).
+"""
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict
+
+from consent_service.core.errors import Fault, InvalidInput, MalformedJson, WrongMediaType
+
+
+class Body(BaseModel):
+    """A request body: unknown members are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StrictRoute(APIRoute):
+    """A route that reads its body by the rules above."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's hook."""
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+
+        async def handle_strictly(request: Request) -> Response:
+            _refuse_other_media_types(request.headers.get("content-type", ""))
+            request._json = parsed(await request.body())  # noqa: SLF001 (where Starlette keeps the parsed body)
+            return await handle(request)
+
+        return handle_strictly
+
+
+def parsed(body: bytes) -> Any:  # noqa: ANN401 (JSON, on its way to pydantic)
+    """The JSON value. Raises MalformedJson, or InvalidInput for text that cannot be stored."""
+    try:
+        value = json.loads(body, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        faults = _faults(value, "")
+    except (ValueError, RecursionError) as error:
+        what = str(error) if isinstance(error, _Ambiguous) else "the body is not JSON (RFC 8259) in UTF-8"
+        raise MalformedJson(f"Send a JSON object: {what}.") from None
+    if faults:
+        raise InvalidInput("The body has text that cannot be stored; see errors.", errors=faults)
+    return value
+
+
+class _Ambiguous(ValueError):
+    pass
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise _Ambiguous("an object has the same member twice")
+    return made
+
+
+def _refuse_constant(_: str) -> NoReturn:
+    raise _Ambiguous("NaN and Infinity are not JSON")
+
+
+def _faults(value: Any, pointer: str) -> list[Fault]:  # noqa: ANN401 (JSON)
+    match value:
+        case str():
+            return [Fault(pointer, wrong)] if (wrong := _wrong_text(value)) else []
+        case list():
+            return [fault for i, item in enumerate(value) for fault in _faults(item, f"{pointer}/{i}")]
+        case dict():
+            wrong_names = [Fault(pointer, f"a member's name: {wrong}") for name in value if (wrong := _wrong_text(name))]
+            return wrong_names or [f for name, item in value.items() for f in _faults(item, f"{pointer}/{name}")]
+    return []
+
+
+def _wrong_text(text: str) -> str | None:
+    if "\x00" in text:
+        return "text has no NUL character"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "text has no unpaired surrogates"
+    return None
+
+
+def _refuse_other_media_types(content_type: str) -> None:
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise WrongMediaType("Send the body as JSON, with the header Content-Type: application/json.")

@@ -1,0 +1,81 @@
+"""Limits, as pure ASGI: how large a body may be, and how fast a client may ask."""
+
+from limits import RateLimitItem, parse
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from consent_service.core.clients import is_well_formed
+from consent_service.core.errors import BodyTooLarge
+from consent_service.web import problems
+from consent_service.web.edge import request_id_of
+
+BODY_LIMIT = 64 * 1024
+_FREE = ("/livez", "/readyz", "/metrics")
+
+
+class BodyLimit:
+    """Refuses a body over 64 KiB: at once by its Content-Length, else when the byte too many comes in."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdigit() and int(declared) > BODY_LIMIT:
+            answer = problems.response("body_too_large", _too_large(), request_id_of(scope))
+            await answer(scope, receive, send)
+            return
+        await self._app(scope, _counting(receive), send)
+
+
+def _counting(receive: Receive) -> Receive:
+    seen = 0
+
+    async def counted() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > BODY_LIMIT:
+            raise BodyTooLarge(_too_large())
+        return message
+
+    return counted
+
+
+def _too_large() -> str:
+    return f"The body of this operation may have {BODY_LIMIT} bytes; split it."
+
+
+class RateLimit:
+    """Holds each client to so many requests a window, counted in this process.
+
+    A client is told by its key; a caller without a well-formed one by its address, so that guessing is slow.
+    """
+
+    def __init__(self, app: ASGIApp, rate: str) -> None:
+        self._app = app
+        self._rate: RateLimitItem = parse(rate)
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http" or scope["path"] in _FREE or self._limiter.hit(self._rate, _caller(scope)):
+            await self._app(scope, receive, send)
+            return
+        detail = f"This client may ask {self._rate}; wait a moment."
+        await problems.response("too_many_requests", detail, request_id_of(scope))(scope, receive, send)
+
+
+def _caller(scope: Scope) -> str:
+    given = Headers(scope=scope).get("authorization", "")
+    key = given[len("Bearer ") :]
+    if is_well_formed(key):
+        return key
+    address = scope.get("client")
+    return address[0] if address else "unknown"

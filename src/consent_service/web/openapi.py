@@ -1,0 +1,64 @@
+"""What the docs page says around the operations: the guide for the office, and the groups in the order of its work."""
+
+from enum import StrEnum
+
+TITLE = "Consent service"
+
+READING = ("unauthenticated", "scope_missing", "too_many_requests", "internal", "overloaded", "unavailable")
+"""The problems that every operation with a key can have."""
+
+WRITING = (
+    *READING,
+    "malformed_json",
+    "validation_failed",
+    "idempotency_key_reused",
+    "body_too_large",
+    "unsupported_media_type",
+)
+"""Those that every writing operation with a body can have as well."""
+
+
+class Tag(StrEnum):
+    """The groups of operations, in the order of the office's work."""
+
+    PEOPLE = "1 · People"
+    CONSENTS = "2 · Consents"
+    CHECKS = "3 · Checks"
+    POLICY = "4 · Policy"
+    CLIENTS = "5 · Clients and keys"
+    SERVICE = "6 · Service"
+
+
+TAGS = [
+    {"name": Tag.PEOPLE, "description": "Find a person, or record a new one."},
+    {"name": Tag.CONSENTS, "description": "Enter what a person said, and see what stands."},
+    {"name": Tag.CHECKS, "description": "See whether data may be used, and why not."},
+    {"name": Tag.POLICY, "description": "The privacy policy and its purposes. Public, no key needed."},
+    {"name": Tag.CLIENTS, "description": "The systems that may ask, and their keys."},
+    {"name": Tag.SERVICE, "description": "For those who run the service."},
+]
+
+GUIDE = """
+The school's systems ask here before they use anybody's data: **may I use this person's data for this purpose, now,
+and why?**
+
+## For the office
+
+First press **Authorize** (right below) and paste your key; it begins with `csk_`. Then open an operation, press
+**Try it out**, change the example, press **Execute**.
+
+| I want to … | do this |
+|---|---|
+| **look a person up** | *1 · People* → **Find a person**: enter e.g. `sis:S-1001`. You get the person's `sub_…`; paste it into *See what a person has agreed to*. |
+| **record a paper form** | *2 · Consents* → **Record what a person said**: `grant`, `refuse` or `withdraw` for each purpose, `"method": "paper"`, your name in `staff`, the date on the form in `made_at`. |
+| **see why an answer was no** | *3 · Checks* → **See whether data may be used**: every reason is listed with a sentence. |
+| **take a yes back for somebody** | the same as a paper form, with `withdraw`. It holds from that moment, everywhere. |
+
+A purpose such as `marketing` stands for all of its leaves (`marketing.own_company.email`, …). The list is under
+*4 · Policy*.
+
+## For programmers
+
+**Anything but HTTP 200 with `permitted: true` is a no**: a time-out, a 503, a problem, all of them. Errors are
+`application/problem+json` (RFC 9457); branch on `code`. Each operation names the scope that your key needs.
+"""

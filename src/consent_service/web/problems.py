@@ -1,0 +1,178 @@
+"""Errors on the wire: RFC 9457 problem details for every answer that is not 2xx. This is the only map."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from consent_service.core import errors
+from consent_service.core.errors import ConsentError, Fault
+from consent_service.web.edge import request_id_of
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of problem: its HTTP status and its title, which never change for a code."""
+
+    status: int
+    title: str
+
+
+KINDS: Mapping[str, Kind] = {
+    "malformed_json": Kind(422, "The body is not proper JSON"),
+    "validation_failed": Kind(422, "The request has a wrong member"),
+    "idempotency_key_reused": Kind(422, "This Idempotency-Key was used for another body"),
+    "unauthenticated": Kind(401, "A valid key is needed"),
+    "scope_missing": Kind(403, "The key lacks a scope"),
+    "client_not_permitted": Kind(403, "The client may not touch this"),
+    "not_found": Kind(404, "There is nothing at this path"),
+    "subject_not_found": Kind(404, "No such subject"),
+    "purpose_not_found": Kind(404, "No such purpose"),
+    "policy_version_not_found": Kind(404, "No such policy version"),
+    "client_not_found": Kind(404, "No such client"),
+    "method_not_allowed": Kind(405, "This path does not take this method"),
+    "identifier_taken": Kind(409, "The identifier names another subject"),
+    "client_name_taken": Kind(409, "A client has this name"),
+    "body_too_large": Kind(413, "The body is too large"),
+    "unsupported_media_type": Kind(415, "The body must be JSON"),
+    "too_many_requests": Kind(429, "Too many requests from this client"),
+    "internal": Kind(500, "Something went wrong in the service"),
+    "overloaded": Kind(503, "The service has more to do than it can"),
+    "unavailable": Kind(503, "The database cannot be asked"),
+    "not_ready": Kind(503, "The service is not ready"),
+}
+
+_HEADERS: Mapping[int, Mapping[str, str]] = {
+    401: {"WWW-Authenticate": 'Bearer realm="consent-service"'},
+    429: {"Retry-After": "1"},
+    503: {"Retry-After": "1"},
+}
+
+
+class WrongMember(BaseModel):
+    """One wrong member: where it is (a JSON Pointer) and what would be right."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """What went wrong, as RFC 9457 problem details. Branch on `code`; it never changes its meaning."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    request_id: str
+    errors: list[WrongMember]
+
+
+def documented(*codes: str) -> dict[int | str, dict[str, object]]:
+    """The OpenAPI responses for these problems, one for each status."""
+    by_status: dict[int | str, list[str]] = {}
+    for code in codes:
+        by_status.setdefault(KINDS[code].status, []).append(code)
+    return {status: _documented(status, names) for status, names in sorted(by_status.items(), key=str)}
+
+
+def _documented(status: int | str, codes: Sequence[str]) -> dict[str, object]:
+    titles = "; ".join(f"`{code}`: {KINDS[code].title}" for code in codes)
+    example = problem(codes[0], "What went wrong, in a sentence.", "req-1", ())
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example.model_dump()}}
+    return {"description": titles, "content": content}
+
+
+def problem(code: str, detail: str, request_id: str, faults: Sequence[Fault]) -> Problem:
+    """Problem details for a code; `type` is the path of its explanation in this service."""
+    kind = KINDS[code]
+    members = [WrongMember(pointer=fault.pointer, detail=fault.detail) for fault in faults]
+    return Problem(
+        type=f"/problems/{code}",
+        title=kind.title,
+        status=kind.status,
+        code=code,
+        detail=detail,
+        request_id=request_id,
+        errors=members,
+    )
+
+
+def response(
+    code: str, detail: str, request_id: str, faults: Sequence[Fault] = (), headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """The HTTP response for a problem."""
+    made = problem(code, detail, request_id, faults)
+    extra = {**_HEADERS.get(made.status, {}), **(headers or {})}
+    return JSONResponse(made.model_dump(), made.status, headers=extra, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Turn every error into a problem."""
+    app.add_exception_handler(ConsentError, _on_consent_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_exception)
+
+
+async def _on_consent_error(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, ConsentError):
+        raise error
+    return response(error.code, error.detail, request_id_of(request.scope), error.errors)
+
+
+async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    faults = [_fault(one["loc"], one["type"], one["msg"]) for one in error.errors()]
+    detail = "The request has members that cannot be accepted; see errors."
+    return response("validation_failed", detail, request_id_of(request.scope), faults)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, HTTPException):
+        raise error
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "internal")
+    detail = {
+        "not_found": "There is nothing at this path; /docs shows what there is.",
+        "method_not_allowed": "This path exists, but not for this method; /docs shows which it takes.",
+    }.get(code, "Something went wrong in the service.")
+    return response(code, detail, request_id_of(request.scope), headers=error.headers)
+
+
+async def _on_exception(request: Request, error: Exception) -> JSONResponse:
+    request_id = request_id_of(request.scope)
+    logger.error("request %s failed: %s", request_id, type(error).__name__)
+    return response("internal", "Something went wrong in the service; quote the request id.", request_id)
+
+
+_SENTENCES = {
+    "missing": "this member is required",
+    "extra_forbidden": "no such member here; leave it out",
+}
+
+
+def _fault(where: Sequence[str | int], kind: str, message: str) -> Fault:
+    """A JSON Pointer (RFC 6901) and pydantic's sentence, which does not repeat the value."""
+    place, *path = where
+    pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
+    return Fault(pointer if place == "body" else f"{place}{pointer}", _SENTENCES.get(kind, message))
+
+
+def known(error: type[ConsentError]) -> bool:
+    """Whether this error has its place in the map."""
+    return error.code in KINDS
+
+
+def all_errors() -> list[type[ConsentError]]:
+    """Every error that the product has."""
+    return [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, ConsentError)]

@@ -1,0 +1,36 @@
+"""What runs beside the requests: retention."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from consent_service.core.errors import Unavailable
+from consent_service.lanes import write_alone
+from consent_service.store import idempotency
+from consent_service.store.db import Database
+
+_EVERY = 3600.0  # seconds
+
+logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def at_work(database: Database) -> AsyncIterator[None]:
+    """Keep the worker running while the service does."""
+    task = asyncio.create_task(_work(database))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _work(database: Database) -> None:
+    while True:
+        try:
+            await write_alone(database, idempotency.forget)
+        except Unavailable:
+            logger.warning("retention waits for the database")
+        await asyncio.sleep(_EVERY)
