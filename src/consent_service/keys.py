@@ -64,5 +64,7 @@ def _decoded(name: str, text: str) -> bytes:
     except ValueError:
         key = b""
     if len(key) != KEY_BYTES:
-        raise KeyFault(f"CONSENT_{name.upper()} is not {2 * KEY_BYTES} hexadecimal digits; make one: openssl rand -hex 32")
+        raise KeyFault(
+            f"CONSENT_{name.upper()} is not {2 * KEY_BYTES} hexadecimal digits; make one: openssl rand -hex 32"
+        )
     return key

@@ -56,6 +56,8 @@ def _reference(text: str, settings: Settings) -> people.Reference:
 
 
 def _print(answer: DecisionOut) -> None:
-    console.print(f"[bold green]yes[/] for {answer.purpose}" if answer.permitted else f"[bold red]no[/] for {answer.purpose}")
+    console.print(
+        f"[bold green]yes[/] for {answer.purpose}" if answer.permitted else f"[bold red]no[/] for {answer.purpose}"
+    )
     for reason in answer.reasons:
         console.print(f"  {reason.message} [dim]({reason.code}, {reason.purpose})[/]", highlight=False)

@@ -87,7 +87,9 @@ def revoke(
 
 def _instant(given: datetime, settings: Settings) -> datetime:
     """A day alone means its beginning at the school."""
-    return instant(given if given.tzinfo else datetime.combine(given.date(), given.time() or time(), settings.time_zone))
+    return instant(
+        given if given.tzinfo else datetime.combine(given.date(), given.time() or time(), settings.time_zone)
+    )
 
 
 def _create_here(new: NewClient) -> CreatedClientOut:
@@ -112,4 +114,6 @@ def _list_here() -> list[ClientOut]:
 
 
 def _list_remotely(settings: Settings) -> list[ClientOut]:
-    return TypeAdapter(ClientsOut).validate_python(remote.ask(settings, "GET", f"/v1/clients?limit={_EVERYTHING}")).items
+    return (
+        TypeAdapter(ClientsOut).validate_python(remote.ask(settings, "GET", f"/v1/clients?limit={_EVERYTHING}")).items
+    )

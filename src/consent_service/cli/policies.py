@@ -21,7 +21,8 @@ def _group() -> None:
 
 @commands.command()
 def show(
-    japanese: Annotated[bool, typer.Option("--ja", help="Show the Japanese wordings.")] = False, as_json: AsJson = False
+    japanese: Annotated[bool, typer.Option("--ja", help="Show the Japanese wordings.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the policy in force: every purpose, its leaves and its wording."""
     published = reading(policies.in_force)

@@ -17,9 +17,7 @@ def is_set(settings: Settings) -> bool:
     return settings.url is not None and settings.client_key is not None
 
 
-def ask(
-    settings: Settings, method: str, path: str, body: dict[str, JsonValue] | None = None
-) -> dict[str, JsonValue]:
+def ask(settings: Settings, method: str, path: str, body: dict[str, JsonValue] | None = None) -> dict[str, JsonValue]:
     """Send one request; answers its JSON, {} if it has none. Raises RemoteProblem."""
     try:
         response = httpx.request(
@@ -41,5 +39,9 @@ def ask(
 
 def _told(status: int, problem: dict[str, JsonValue]) -> str:
     wrong = problem.get("errors")
-    members = [f"{one['pointer']}: {one['detail']}" for one in wrong if isinstance(one, dict)] if isinstance(wrong, list) else []
+    members = (
+        [f"{one['pointer']}: {one['detail']}" for one in wrong if isinstance(one, dict)]
+        if isinstance(wrong, list)
+        else []
+    )
     return f"{status} {problem.get('code', '')}: {'; '.join(members) or problem.get('detail', 'no detail')}"

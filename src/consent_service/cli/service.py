@@ -24,7 +24,9 @@ def serve(
     port: Annotated[int, typer.Option(help="The port to listen on.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="Processes; several only on PostgreSQL.")] = 1,
     with_examples: Annotated[bool, typer.Option("--with-examples", help="Add the docs page's example person.")] = False,
-    show_key: Annotated[bool, typer.Option("--show-key", help="Print the first client's key, terminal or not.")] = False,
+    show_key: Annotated[
+        bool, typer.Option("--show-key", help="Print the first client's key, terminal or not.")
+    ] = False,
 ) -> None:
     """Serve HTTP. On an embedded database the first start makes everything that is missing."""
     settings = Settings()

@@ -64,7 +64,11 @@ class StateName(StrEnum):
     EXPIRED = "expired"
 
 
-_STATES = {Action.GRANT: StateName.GRANTED, Action.REFUSE: StateName.REFUSED, Action.WITHDRAW: StateName.WITHDRAWN}
+_STATES = {
+    Action.GRANT: StateName.GRANTED,
+    Action.REFUSE: StateName.REFUSED,
+    Action.WITHDRAW: StateName.WITHDRAWN,
+}
 
 
 def state_name(standing: Standing | None, now: datetime) -> StateName:
@@ -117,5 +121,10 @@ def standing_after(statement: Statement, leaf: str, index: int, standing: Standi
     if statement.action is not Action.GRANT:
         before = max(before, statement.made_at) if before else statement.made_at
     return Standing(
-        statement.action, index, statement.made_at, statement.expires_at, statement.wordings[leaf], last_no_at=before
+        statement.action,
+        index,
+        statement.made_at,
+        statement.expires_at,
+        statement.wordings[leaf],
+        last_no_at=before,
     )

@@ -150,7 +150,17 @@ def decide(
     membership = state.membership if state else Membership()
     standings = state.leaves if state else {}
     cases = [
-        Facts(client, policy, asked, node, leaf, standings.get(leaf.code) if leaf else None, membership, now, zone)
+        Facts(
+            client,
+            policy,
+            asked,
+            node,
+            leaf,
+            standings.get(leaf.code) if leaf else None,
+            membership,
+            now,
+            zone,
+        )
         for leaf in (node.leaves if node else ()) or (None,)
     ]
     objections = tuple(dict.fromkeys(reason for case in cases for reason in _objections(question, case)))

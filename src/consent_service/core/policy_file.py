@@ -215,7 +215,9 @@ def _policy(document: JsonValue, name: str, lines: Mapping[Path, int], source_te
         read = _File.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
-        raise PolicyFileError(name, _line_of(first["loc"], lines), _sentence(first["loc"], first["type"], first["msg"])) from None
+        raise PolicyFileError(
+            name, _line_of(first["loc"], lines), _sentence(first["loc"], first["type"], first["msg"])
+        ) from None
     for path, sentence in (*_duplicates(read), *_unsorted(read), *_strayed(read, source_text)):
         raise PolicyFileError(name, _line_of(path, lines), sentence)
     return read.made()
@@ -239,7 +241,10 @@ def _twice_below(path: Path, purpose: _Purpose) -> Iterator[tuple[Path, str]]:
 def _twice(where: str, codes: Sequence[str]) -> Iterator[tuple[tuple[str, int], str]]:
     for position, code in enumerate(codes):
         if code in codes[:position]:
-            yield (where, position), f"the code {code} stands here twice; codes are unique among their siblings"
+            yield (
+                (where, position),
+                f"the code {code} stands here twice; codes are unique among their siblings",
+            )
 
 
 def _unsorted(read: _File) -> Iterator[tuple[Path, str]]:
@@ -258,7 +263,10 @@ def _strayed(read: _File, source_text: bytes | None) -> Iterator[tuple[Path, str
     source = source_text.decode()
     wordings: list[tuple[Path, str]] = [
         *((("purposes", i, "wording", "en"), purpose.wording.en) for i, purpose in enumerate(read.purposes)),
-        *((("disclosure_grounds", i, "wording", "en"), one.wording.en) for i, one in enumerate(read.disclosure_grounds)),
+        *(
+            (("disclosure_grounds", i, "wording", "en"), one.wording.en)
+            for i, one in enumerate(read.disclosure_grounds)
+        ),
     ]
     for path, wording in wordings:
         if wording not in source:
@@ -316,7 +324,9 @@ def _scalar(name: str, node: yaml.Node, line: int) -> JsonValue:
         readers = {"int": int, "bool": {"true": True, "false": False}.__getitem__, "null": lambda _: None}
         return readers[kind](text.lower()) if kind in readers else text
     except (KeyError, ValueError):
-        raise PolicyFileError(name, line, f"write {text} as a plain number, true or false, or put it in quotes") from None
+        raise PolicyFileError(
+            name, line, f"write {text} as a plain number, true or false, or put it in quotes"
+        ) from None
 
 
 def _not_yaml(name: str, error: yaml.YAMLError) -> PolicyFileError:

@@ -63,9 +63,7 @@ def _with_identifier(state: SubjectState, body: ledger.IdentifierChanged) -> Sub
 
 def _with_statement(state: SubjectState, index: int, body: ledger.StatementMade) -> SubjectState:
     statement = Statement(body.action, body.made_at, body.expires_at, body.leaves, body.role)
-    changed = {
-        leaf: consent.standing_after(statement, leaf, index, state.leaves.get(leaf)) for leaf in body.applied
-    }
+    changed = {leaf: consent.standing_after(statement, leaf, index, state.leaves.get(leaf)) for leaf in body.applied}
     return replace(state, leaves={**state.leaves, **changed})
 
 
@@ -77,7 +75,10 @@ def to_document(state: SubjectState) -> str:
     document = {
         "kind": state.kind,
         "leaves": {leaf: _to_row(standing) for leaf, standing in state.leaves.items()},
-        "membership": [state.membership.status, state.membership.ended_on and state.membership.ended_on.isoformat()],
+        "membership": [
+            state.membership.status,
+            state.membership.ended_on and state.membership.ended_on.isoformat(),
+        ],
         "namespaces": dict(state.namespaces),
     }
     return json.dumps(document, sort_keys=True, separators=(",", ":"))

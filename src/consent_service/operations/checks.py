@@ -44,9 +44,7 @@ async def answer(
 ) -> Sequence[Decision | ConsentError]:
     """Decide each question, in order; with `recorded`, write every decision in this transaction."""
     found = await projection.facts_for(tx, [(one.key_hash, one.question.subject) for one in asked])
-    answers = [
-        await _one(tx, one.question, facts, zone) for one, facts in zip(asked, found, strict=True)
-    ]
+    answers = [await _one(tx, one.question, facts, zone) for one, facts in zip(asked, found, strict=True)]
     if recorded:
         await decisions.record(tx, [_row(one) for one in answers if isinstance(one, Decision)])
     return answers

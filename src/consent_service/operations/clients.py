@@ -40,9 +40,7 @@ async def authenticate(tx: ReadTx, key_hash: str, scope: Scope) -> Client:
     return authenticated(await clients.by_key_hash(tx, key_hash), scope, tx.now)
 
 
-async def create(
-    tx: WriteTx, caller: Client | None, new: NewClient, *, client_id: str | None = None
-) -> CreatedClient:
+async def create(tx: WriteTx, caller: Client | None, new: NewClient, *, client_id: str | None = None) -> CreatedClient:
     """Register a client and make its key. `caller` is None for the operator at the command line.
 
     `client_id` fixes the id, for the example client only.

@@ -127,7 +127,11 @@ class _Desk:
     """Takes a batch's calls one after another; remembers whom and what the earlier ones brought."""
 
     def __init__(
-        self, tx: WriteTx, append: Append, first_answers: dict[tuple[str, str, str], FirstAnswer], zone: ZoneInfo
+        self,
+        tx: WriteTx,
+        append: Append,
+        first_answers: dict[tuple[str, str, str], FirstAnswer],
+        zone: ZoneInfo,
     ) -> None:
         self.answered: list[tuple[Attempt, bytes]] = []
         self._tx = tx

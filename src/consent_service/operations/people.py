@@ -71,9 +71,7 @@ async def create(tx: WriteTx, client: Client, new: NewSubject, *, zone: ZoneInfo
     return await _described(tx, client, append.changes.states[made], append.as_of)
 
 
-def record_new(
-    append: Append, recorded_by: str, new: NewSubject, policy: Policy, subject: str, zone: ZoneInfo
-) -> str:
+def record_new(append: Append, recorded_by: str, new: NewSubject, policy: Policy, subject: str, zone: ZoneInfo) -> str:
     """Add the entries that record a new subject; answers its pseudonym. Raises InvalidInput."""
     facts = {"birth_date": new.birth_date, "language": new.language}
     detail = _detail({name: value for name, value in facts.items() if value is not None}, append.at, zone)
@@ -230,5 +228,3 @@ async def _refuse_wrong_links(tx: ReadTx, client: Client, state: SubjectState, w
             raise InvalidInput.at(f"/remove_identifiers/{position}", "the subject does not have this identifier")
     if sum(state.namespaces.values()) + len(wanted.add_identifiers) <= len(wanted.remove_identifiers):
         raise InvalidInput.at("/remove_identifiers", "a subject keeps at least one identifier; add another one first")
-
-

@@ -53,11 +53,15 @@ class ReadTx:
         """`sqlite` or `postgresql`."""
         return self._connection.dialect.name
 
-    async def rows(self, query: TypedReturnsRows[Any] | TextClause, parameters: Parameters | None = None) -> Sequence[Row[Any]]:
+    async def rows(
+        self, query: TypedReturnsRows[Any] | TextClause, parameters: Parameters | None = None
+    ) -> Sequence[Row[Any]]:
         """All rows of a query."""
         return (await self._connection.execute(query, parameters)).all()
 
-    async def first(self, query: TypedReturnsRows[Any] | TextClause, parameters: Parameters | None = None) -> Row[Any] | None:
+    async def first(
+        self, query: TypedReturnsRows[Any] | TextClause, parameters: Parameters | None = None
+    ) -> Row[Any] | None:
         """The first row of a query, or None."""
         return (await self._connection.execute(query, parameters)).first()
 

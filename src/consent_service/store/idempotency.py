@@ -55,7 +55,8 @@ async def first_answers(tx: ReadTx, attempts: Sequence[Attempt]) -> dict[tuple[s
     )
     return {
         (row.client, row.operation, row.key): FirstAnswer(
-            row.fingerprint, opened(tx.keyring.master, row.answer, _context(row.client, row.operation, row.key))
+            row.fingerprint,
+            opened(tx.keyring.master, row.answer, _context(row.client, row.operation, row.key)),
         )
         for row in await tx.rows(query)
     }

@@ -73,7 +73,9 @@ def _faults(value: Any, pointer: str) -> list[Fault]:  # noqa: ANN401 (JSON)
         case list():
             return [fault for i, item in enumerate(value) for fault in _faults(item, f"{pointer}/{i}")]
         case dict():
-            wrong_names = [Fault(pointer, f"a member's name: {wrong}") for name in value if (wrong := _wrong_text(name))]
+            wrong_names = [
+                Fault(pointer, f"a member's name: {wrong}") for name in value if (wrong := _wrong_text(name))
+            ]
             return wrong_names or [f for name, item in value.items() for f in _faults(item, f"{pointer}/{name}")]
     return []
 

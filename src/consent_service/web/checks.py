@@ -29,7 +29,9 @@ class CheckIn(Body):
     )
 
     subject: str = Field(
-        min_length=1, max_length=300, description="`namespace:id`, an id in the default namespace, or `sub_…`."
+        min_length=1,
+        max_length=300,
+        description="`namespace:id`, an id in the default namespace, or `sub_…`.",
     )
     purpose: PurposeCode = Field(description="A code of the policy. A branch asks for all of its leaves.")
     within: PurposeCode | None = Field(
@@ -92,6 +94,4 @@ async def check(
 
 
 def _reason(reason: Reason, language: str) -> ReasonOut:
-    return ReasonOut(
-        code=reason.code, purpose=reason.purpose, message=sentence(reason, language), index=reason.index
-    )
+    return ReasonOut(code=reason.code, purpose=reason.purpose, message=sentence(reason, language), index=reason.index)

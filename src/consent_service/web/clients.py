@@ -28,7 +28,12 @@ class ClientIn(Body):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"name": "mailer", "scopes": ["check"], "purposes": ["marketing"], "namespaces": ["person", "crm"]}
+                {
+                    "name": "mailer",
+                    "scopes": ["check"],
+                    "purposes": ["marketing"],
+                    "namespaces": ["person", "crm"],
+                }
             ]
         }
     )
@@ -126,6 +131,4 @@ async def revoke(
 
 
 def _new_client(body: ClientIn) -> NewClient:
-    return NewClient(
-        body.name, tuple(body.scopes), tuple(body.purposes), tuple(body.namespaces), body.expires_at
-    )
+    return NewClient(body.name, tuple(body.scopes), tuple(body.purposes), tuple(body.namespaces), body.expires_at)

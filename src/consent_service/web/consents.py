@@ -225,7 +225,10 @@ def _call(body: ConsentsIn, room: Room, key_hash: str, key: str | None) -> Call:
 def _said(statement: StatementIn, body: ConsentsIn) -> Said:
     shared_expiry = body.expires_at if statement.action is Action.GRANT else None
     return Said(
-        statement.purpose, statement.action, statement.made_at or body.made_at, statement.expires_at or shared_expiry
+        statement.purpose,
+        statement.action,
+        statement.made_at or body.made_at,
+        statement.expires_at or shared_expiry,
     )
 
 

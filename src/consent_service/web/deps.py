@@ -83,7 +83,10 @@ class Reader:
     scope: Scope
 
     async def run(
-        self, operation: Callable[Concatenate[ReadTx, Client, P], Awaitable[Answer]], *args: P.args, **kwargs: P.kwargs
+        self,
+        operation: Callable[Concatenate[ReadTx, Client, P], Awaitable[Answer]],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> Answer:
         """Run the operation for this client. Raises Unauthenticated, ScopeMissing, or what the operation raises."""
 
@@ -104,7 +107,10 @@ class Writer:
     key: str | None
 
     async def run(
-        self, operation: Callable[Concatenate[WriteTx, Client, P], Awaitable[Answer]], *args: P.args, **kwargs: P.kwargs
+        self,
+        operation: Callable[Concatenate[WriteTx, Client, P], Awaitable[Answer]],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> Answer:
         """Run the operation for this client. Raises Unauthenticated, ScopeMissing, or what the operation raises."""
 

@@ -28,14 +28,18 @@ class Measures:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
-            "consent_requests", "Requests by route and status.", ["method", "route", "status"], registry=self.registry
+            "consent_requests",
+            "Requests by route and status.",
+            ["method", "route", "status"],
+            registry=self.registry,
         )
         self.seconds = Histogram(
-            "consent_request_seconds", "Time to answer, by route.", ["method", "route"], registry=self.registry
+            "consent_request_seconds",
+            "Time to answer, by route.",
+            ["method", "route"],
+            registry=self.registry,
         )
-        self.decisions = Counter(
-            "consent_decisions", "Answers to checks.", ["permitted"], registry=self.registry
-        )
+        self.decisions = Counter("consent_decisions", "Answers to checks.", ["permitted"], registry=self.registry)
 
 
 class Edge:

@@ -134,9 +134,7 @@ async def look_up(body: LookupIn, reader: Annotated[Reader, reads(Scope.PEOPLE_R
 async def create(body: SubjectIn, writer: Annotated[Writer, writes(Scope.PEOPLE_WRITE)]) -> SubjectOut:
     """With one or several identifiers, from the systems in which the person is known."""
     room = writer.room
-    person = await writer.once(
-        "create_subject", body, Person, people.create, _new_subject(body, room), zone=room.zone
-    )
+    person = await writer.once("create_subject", body, Person, people.create, _new_subject(body, room), zone=room.zone)
     return SubjectOut.model_validate(person)
 
 
@@ -157,7 +155,9 @@ async def read(sub: SubPath, reader: Annotated[Reader, reads(Scope.PEOPLE_READ)]
     summary="Change what is known about a person",
     responses=documented(*WRITING, "client_not_permitted", "subject_not_found", "identifier_taken"),
 )
-async def change(sub: SubPath, body: SubjectPatch, writer: Annotated[Writer, changes(Scope.PEOPLE_WRITE)]) -> SubjectOut:
+async def change(
+    sub: SubPath, body: SubjectPatch, writer: Annotated[Writer, changes(Scope.PEOPLE_WRITE)]
+) -> SubjectOut:
     """End a membership, correct a birth date, or link an identifier from another system."""
     room = writer.room
     person = await writer.run(people.change, pseudonym(sub), _change(body, room), zone=room.zone)

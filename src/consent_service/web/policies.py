@@ -136,7 +136,9 @@ async def policy_in_force(room: InRoom) -> PolicyOut:
 )
 async def versions(room: InRoom) -> VersionsOut:
     """A published version never changes."""
-    return VersionsOut(items=[_version(one) for one in await read_alone(room.database, policies.all_published)], next=None)
+    return VersionsOut(
+        items=[_version(one) for one in await read_alone(room.database, policies.all_published)], next=None
+    )
 
 
 @router.get(

@@ -108,7 +108,11 @@ def problem(code: str, detail: str, request_id: str, faults: Sequence[Fault]) ->
 
 
 def response(
-    code: str, detail: str, request_id: str, faults: Sequence[Fault] = (), headers: Mapping[str, str] | None = None
+    code: str,
+    detail: str,
+    request_id: str,
+    faults: Sequence[Fault] = (),
+    headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     """The HTTP response for a problem."""
     made = problem(code, detail, request_id, faults)
