@@ -26,9 +26,8 @@ def check(
     """See whether a person's data may be used, and why. Exits 0 for a yes, 1 for a no."""
     settings = Settings()
     if remote.is_set(settings):
-        body: dict[str, JsonValue] = {"subject": subject, "purpose": purpose}
-        named = {"within": within} if within else {}
-        answer = DecisionOut.model_validate(remote.ask(settings, "POST", "/v1/check", body | named))
+        body: dict[str, JsonValue] = {"subject": subject, "purpose": purpose, "within": within}
+        answer = DecisionOut.model_validate(remote.ask(settings, "POST", "/v1/check", body))
     else:
         answer = run(_ask_here(settings, Question(_reference(subject, settings), purpose, within)))
     if as_json:

@@ -2,7 +2,7 @@
 
 import functools
 import json
-from datetime import datetime, time
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -87,9 +87,7 @@ def revoke(
 
 def _instant(given: datetime, settings: Settings) -> datetime:
     """A day alone means its beginning at the school."""
-    return instant(
-        given if given.tzinfo else datetime.combine(given.date(), given.time() or time(), settings.time_zone)
-    )
+    return instant(given if given.tzinfo else given.replace(tzinfo=settings.time_zone))
 
 
 def _create_here(new: NewClient) -> CreatedClientOut:
@@ -103,7 +101,7 @@ def _create_remotely(settings: Settings, new: NewClient) -> CreatedClientOut:
         "scopes": [scope.value for scope in new.scopes],
         "purposes": list(new.purposes),
         "namespaces": list(new.namespaces),
-        "expires_at": new.expires_at and to_text(new.expires_at),
+        "expires_at": to_text(new.expires_at) if new.expires_at else None,
     }
     return CreatedClientOut.model_validate(remote.ask(settings, "POST", "/v1/clients", body))
 

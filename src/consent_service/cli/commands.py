@@ -1,6 +1,7 @@
 """What every command starts from."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Annotated, TypeVar
@@ -9,13 +10,11 @@ import typer
 import uvloop
 from rich.console import Console
 
-from consent_service.app import running, utc_now
+from consent_service import keys
+from consent_service.app import StartFault, running, utc_now
 from consent_service.lanes import read_alone, write_alone
 from consent_service.settings import Settings
 from consent_service.store.db import Database, ReadTx, WriteTx, opened, sqlite_path
-from consent_service.app import StartFault
-from consent_service import keys
-import os
 
 Result = TypeVar("Result")
 

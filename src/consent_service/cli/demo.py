@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 from rich.panel import Panel
@@ -87,7 +88,9 @@ async def _check(school: httpx.AsyncClient, purpose: str, language: str = "en") 
             console.print(f"    {reason['message']} [dim]({reason['code']}, {reason['purpose']})[/]", highlight=False)
 
 
-async def _post(school: httpx.AsyncClient, path: str, body: object, headers: dict[str, str] | None = None) -> dict:
+async def _post(
+    school: httpx.AsyncClient, path: str, body: object, headers: dict[str, str] | None = None
+) -> dict[str, Any]:
     response = await school.post(path, json=body, headers=headers)
     response.raise_for_status()
     return dict(json.loads(response.content))

@@ -59,7 +59,7 @@ async def _serve_here(settings: Settings, host: str, port: int, *, with_examples
         )
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve())
-        while not server.started and not serving.done():
+        while not server.started and not serving.done():  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.02)
         if server.started:
             _welcome(settings, f"http://{host}:{port}", show_key=show_key or sys.stdout.isatty())

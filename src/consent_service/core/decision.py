@@ -114,9 +114,9 @@ def consent_has_expired(_: Question, facts: Facts) -> Reason | None:
 
 def membership_has_ended(_: Question, facts: Facts) -> Reason | None:
     """After a person has left, only the uses go on that the policy lets go on."""
-    if facts.leaf and not facts.leaf.survives_membership:
-        if facts.membership.is_over(local_date(facts.now, facts.zone)):
-            return Reason(ReasonCode.MEMBERSHIP_ENDED, facts.leaf.code)
+    over = facts.membership.is_over(local_date(facts.now, facts.zone))
+    if over and facts.leaf and not facts.leaf.survives_membership:
+        return Reason(ReasonCode.MEMBERSHIP_ENDED, facts.leaf.code)
     return None
 
 

@@ -159,5 +159,5 @@ class Policy:
         return tuple(dict.fromkeys([*ending, *alike]))[:3]
 
     def kind_of(self, namespace: str) -> SubjectKind:
-        """What a person in this namespace is, unless somebody says; an unlisted one is a student, the careful choice."""
+        """What a person in this namespace is, if nobody says; in an unlisted one a student, the careful choice."""
         return self.namespaces.get(namespace, SubjectKind.STUDENT)

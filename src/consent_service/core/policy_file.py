@@ -321,8 +321,15 @@ def _mapping(name: str, node: yaml.MappingNode, path: Path, lines: dict[Path, in
 def _scalar(name: str, node: yaml.Node, line: int) -> JsonValue:
     kind, text = node.tag.rpartition(":")[2], str(node.value)
     try:
-        readers = {"int": int, "bool": {"true": True, "false": False}.__getitem__, "null": lambda _: None}
-        return readers[kind](text.lower()) if kind in readers else text
+        match kind:
+            case "int":
+                return int(text)
+            case "bool":
+                return {"true": True, "false": False}[text.lower()]
+            case "null":
+                return None
+            case _:
+                return text
     except (KeyError, ValueError):
         raise PolicyFileError(
             name, line, f"write {text} as a plain number, true or false, or put it in quotes"

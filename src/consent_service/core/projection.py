@@ -24,7 +24,7 @@ class SubjectState:
 
     subject: str
     kind: SubjectKind
-    membership: Membership = Membership()
+    membership: Membership = field(default_factory=Membership)
     namespaces: Mapping[str, int] = field(default_factory=dict)
     leaves: Mapping[str, Standing] = field(default_factory=dict)
     last_index: int = -1

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from consent_service.core import consent, ids, ledger
 from consent_service.core.clients import Client, Scope, authenticated
-from consent_service.core.consent import Action, Method, NotApplied, Role, Standing, StateName, Statement
+from consent_service.core.consent import Action, Method, NotApplied, Role, Standing, Statement, StateName
 from consent_service.core.errors import ClientNotPermitted, ConsentError, Fault, InvalidInput, SubjectNotFound
 from consent_service.core.people import Identifier, Pseudonym, Reference
 from consent_service.core.policy import Policy, Purpose
@@ -18,7 +18,6 @@ from consent_service.operations.checks import visible
 from consent_service.operations.people import NewSubject
 from consent_service.store import idempotency, projection
 from consent_service.store import ledger as ledger_store
-from consent_service.store import people as people_store
 from consent_service.store import policies as policy_store
 from consent_service.store.db import ReadTx, WriteTx
 from consent_service.store.idempotency import Attempt, FirstAnswer
@@ -178,7 +177,7 @@ class _Desk:
 
     async def _newcomer(self, call: Call, client: Client) -> str:
         if not isinstance(call.subject, Identifier):
-            raise AssertionError("only an identifier can name somebody new")
+            raise SubjectNotFound("Only an identifier can name somebody new.")
         policy = (await policies.in_force(self._tx)).policy
         subject, new = ids.subject_id(self._tx.entropy), NewSubject((call.subject,))
         people.record_new(self._append, client.id, new, policy, subject, self._zone)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-from sqlalchemy import Executable, Row, TextClause, event, make_url
+from sqlalchemy import Executable, Row, TextClause, TextualSelect, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
@@ -25,6 +25,7 @@ from consent_service.core.keyring import Keyring
 from consent_service.core.policy import Policy
 
 Parameters = Mapping[str, object]
+Query = TypedReturnsRows[Any] | TextClause | TextualSelect
 _COMMAND_TIMEOUT = 5.0  # seconds; a lane gives up on its callers' behalf long before
 _CONNECT_TIMEOUT = 1.5
 
@@ -53,15 +54,11 @@ class ReadTx:
         """`sqlite` or `postgresql`."""
         return self._connection.dialect.name
 
-    async def rows(
-        self, query: TypedReturnsRows[Any] | TextClause, parameters: Parameters | None = None
-    ) -> Sequence[Row[Any]]:
+    async def rows(self, query: Query, parameters: Parameters | None = None) -> Sequence[Row[Any]]:
         """All rows of a query."""
         return (await self._connection.execute(query, parameters)).all()
 
-    async def first(
-        self, query: TypedReturnsRows[Any] | TextClause, parameters: Parameters | None = None
-    ) -> Row[Any] | None:
+    async def first(self, query: Query, parameters: Parameters | None = None) -> Row[Any] | None:
         """The first row of a query, or None."""
         return (await self._connection.execute(query, parameters)).first()
 

@@ -167,12 +167,12 @@ def _entry_row(index: int, body: ledger.Body) -> dict[str, object]:
 
 
 def _entry(tx: ReadTx, row: Row[Any]) -> Entry:
-    detail = None
+    index, detail = row._mapping["index"], None
     if row.ciphertext is not None and row.wrapped_key is not None:
         key = tx.keyring.unwrap(row.subject, row.wrapped_key)
-        detail = json.loads(opened(key, row.ciphertext, _context(row.index, row.subject)))
+        detail = json.loads(opened(key, row.ciphertext, _context(index, row.subject)))
     erased = row.subject is not None and row.wrapped_key is None
-    return Entry(row.index, row.at, ledger.from_bytes(row.body), row.body, row.leaf_hash, detail, erased)
+    return Entry(index, row.at, ledger.from_bytes(row.body), row.body, row.leaf_hash, detail, erased)
 
 
 def _context(index: int, subject: str) -> str:

@@ -53,4 +53,4 @@ async def all_published(tx: ReadTx) -> list[Published]:
 
 def _published(row: Row[Any]) -> Published:
     policy = from_document(json.loads(row.document), name=row.version)
-    return Published(policy, row.effective_at, row.published_at, row.index)
+    return Published(policy, row.effective_at, row.published_at, row._mapping["index"])

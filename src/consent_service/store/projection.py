@@ -1,4 +1,4 @@
-"""The projection: tables that are derived from the ledger, written in the transaction that appends, and rebuilt at will.
+"""The projection: tables derived from the ledger, written in the transaction that appends, rebuilt at will.
 
 `Changes` is the one way from entries to rows, for the append and for the rebuild alike.
 """

@@ -32,7 +32,7 @@ class Instant(TypeDecorator[datetime]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[datetime] | TypeEngine[str]:
         """Text on SQLite, which has no type for instants."""
-        return dialect.type_descriptor(String(24) if dialect.name == "sqlite" else DateTime(timezone=True))
+        return String(24) if dialect.name == "sqlite" else DateTime(timezone=True)
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | str | None:
         """Python to database."""

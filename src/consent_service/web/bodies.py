@@ -77,7 +77,8 @@ def _faults(value: Any, pointer: str) -> list[Fault]:  # noqa: ANN401 (JSON)
                 Fault(pointer, f"a member's name: {wrong}") for name in value if (wrong := _wrong_text(name))
             ]
             return wrong_names or [f for name, item in value.items() for f in _faults(item, f"{pointer}/{name}")]
-    return []
+        case _:
+            return []
 
 
 def _wrong_text(text: str) -> str | None:

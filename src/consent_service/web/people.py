@@ -170,7 +170,7 @@ def _new_subject(body: SubjectIn, room: Room) -> NewSubject:
         body.kind,
         body.birth_date,
         body.language,
-        body.membership and body.membership.membership(),
+        body.membership.membership() if body.membership else None,
     )
 
 
@@ -179,7 +179,7 @@ def _change(body: SubjectPatch, room: Room) -> SubjectChange:
     return SubjectChange(
         body.kind,
         {name: value for name, value in facts.items() if name in body.model_fields_set},
-        body.membership and body.membership.membership(),
+        body.membership.membership() if body.membership else None,
         room.identifiers(body.add_identifiers, "/add_identifiers"),
         room.identifiers(body.remove_identifiers, "/remove_identifiers"),
     )

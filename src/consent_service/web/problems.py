@@ -82,10 +82,10 @@ def documented(*codes: str) -> dict[int | str, dict[str, object]]:
     by_status: dict[int | str, list[str]] = {}
     for code in codes:
         by_status.setdefault(KINDS[code].status, []).append(code)
-    return {status: _documented(status, names) for status, names in sorted(by_status.items(), key=str)}
+    return {status: _documented(names) for status, names in sorted(by_status.items(), key=str)}
 
 
-def _documented(status: int | str, codes: Sequence[str]) -> dict[str, object]:
+def _documented(codes: Sequence[str]) -> dict[str, object]:
     titles = "; ".join(f"`{code}`: {KINDS[code].title}" for code in codes)
     example = problem(codes[0], "What went wrong, in a sentence.", "req-1", ())
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example.model_dump()}}
