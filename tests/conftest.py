@@ -1,0 +1,102 @@
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from consent_service.app import utc_now
+from consent_service.keys import load
+from consent_service.settings import Settings
+from consent_service.store import db, schema
+from tests.clock import Clock
+from tests.postgres import Postgres
+from tests.school import School, open_school
+
+_numbers = count()
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("CONSENT_") and not name.startswith("CONSENT_TEST_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL: the one that CONSENT_TEST_POSTGRES_URL names, or one of our own."""
+    if given := os.environ.get("CONSENT_TEST_POSTGRES_URL"):
+        yield given
+        return
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to the server's user
+        server = Postgres(Path(folder))
+        server.start()
+        yield server.url()
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_url: str) -> str:
+    """A database at the newest migration, to be copied for each test."""
+    name = f"consent_template_{os.getpid()}"
+    created = create_database(postgres_url, name)
+
+    async def migrate() -> None:
+        database = db.opened(created, load(Settings(), os.urandom).keyring, utc_now)
+        await schema.migrate(database)
+        await database.dispose()
+
+    asyncio.run(migrate())
+    return name
+
+
+@pytest.fixture
+def postgres_database(postgres_url: str, postgres_template: str) -> str:
+    """An empty database at the newest migration."""
+    return create_database(postgres_url, f"consent_{os.getpid()}_{next(_numbers)}", template=postgres_template)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, once of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'consent.db'}"
+    return str(request.getfixturevalue("postgres_database"))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path, database_url=database_url)
+
+
+@pytest.fixture
+async def school(settings: Settings, clock: Clock) -> AsyncIterator[School]:
+    async with open_school(settings, clock) as opened:
+        yield opened
+
+
+def create_database(server: str, name: str, *, template: str = "template1") -> str:
+    """Make a database on a server; answers where it is."""
+
+    async def create() -> None:
+        connection = await asyncpg.connect(server)
+        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        await connection.close()
+
+    asyncio.run(create())
+    place, _, options = server.partition("?")
+    return f"{place.rpartition('/')[0]}/{name}" + (f"?{options}" if options else "")
