@@ -17,20 +17,21 @@ logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def at_work(database: Database) -> AsyncIterator[None]:
-    """Keep the worker running while the service does."""
-    task = asyncio.create_task(_work(database))
+    """Keep the worker running while the service does; what it has begun is finished before the service closes."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(_work(database, stop))
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        stop.set()
+        await task
 
 
-async def _work(database: Database) -> None:
-    while True:
+async def _work(database: Database, stop: asyncio.Event) -> None:
+    while not stop.is_set():
         try:
             await write_alone(database, idempotency.forget)
         except Unavailable:
             logger.warning("retention waits for the database")
-        await asyncio.sleep(_EVERY)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _EVERY)
