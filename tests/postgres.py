@@ -58,7 +58,9 @@ class Postgres:
 
     def sql(self, statement: str, database: str = "postgres") -> None:
         """Run a statement as the superuser."""
-        self._run("psql", "-q", "-v", "ON_ERROR_STOP=1", "-h", str(self.folder), "-U", "postgres", database, "-c", statement)
+        self._run(
+            "psql", "-q", "-v", "ON_ERROR_STOP=1", "-h", str(self.folder), "-U", "postgres", database, "-c", statement
+        )
 
     def _run(self, program: str, *words: str, check: bool = True) -> int:
         process = self._spawn(program, *words)

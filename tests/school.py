@@ -32,7 +32,9 @@ class School:
         self.clock = clock
         self.key = key
 
-    async def send(self, method: str, path: str, body: Json = None, *, key: str | None = None, **headers: str) -> httpx.Response:
+    async def send(
+        self, method: str, path: str, body: Json = None, *, key: str | None = None, **headers: str
+    ) -> httpx.Response:
         """Send one request; header names are written with underscores."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         given = {"Authorization": f"Bearer {key or self.key}", **named}
@@ -73,7 +75,9 @@ class School:
         assert response.status_code == 201, response.text
         return str(response.json()["subject"])
 
-    async def key_for(self, name: str, *scopes: Scope, purposes: Sequence[str] = (), namespaces: Sequence[str] = ()) -> str:
+    async def key_for(
+        self, name: str, *scopes: Scope, purposes: Sequence[str] = (), namespaces: Sequence[str] = ()
+    ) -> str:
         """Make a client; answers its key."""
         new = NewClient(name, scopes, tuple(purposes), tuple(namespaces))
         made = await write_alone(self.service.database, partial(clients.create, caller=None, new=new))
@@ -100,5 +104,8 @@ async def open_school(settings: Settings, clock: Clock) -> AsyncIterator[School]
         new = NewClient("tests", tuple(Scope))
         made = await write_alone(service.database, partial(clients.create, caller=None, new=new))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://school") as http:
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://school") as http,
+        ):
             yield School(service, app, http, clock, made.key)

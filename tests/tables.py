@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, Table, TextClause, select, text
+from sqlalchemy import Executable, Row, Table, select, text
 
 from consent_service.store.db import Database
 from tests.school import School
@@ -15,7 +15,7 @@ async def all_of(school: School, table: Table) -> Sequence[Row[Any]]:
         return (await connection.execute(select(table).order_by(*table.primary_key))).all()
 
 
-async def tamper(database: Database, statement: str | TextClause, **parameters: object) -> None:
+async def tamper(database: Database, statement: str | Executable) -> None:
     """Run a statement as somebody with the database in their hands would."""
     async with database.writing.begin() as connection:
-        await connection.execute(text(statement) if isinstance(statement, str) else statement, parameters)
+        await connection.execute(text(statement) if isinstance(statement, str) else statement)

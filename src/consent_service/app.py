@@ -23,7 +23,9 @@ from consent_service.policies import shipped
 from consent_service.settings import DecisionLog, Settings
 from consent_service.store import db, lock, schema, secrets
 from consent_service.store.db import Database, ReadTx, WriteTx
-from consent_service.web.application import Room, application
+from consent_service.web.application import application
+from consent_service.web.deps import Room
+from consent_service.web.edge import Measures
 
 FIRST_CLIENT = "first-client"
 
@@ -53,7 +55,7 @@ def create_app(settings: Settings, service: Service | None = None, *, with_examp
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with nullcontext(service) if service else running(settings, with_examples=with_examples) as opened:
-            app.state.room = _room(opened)
+            app.state.room = _room(opened, app.state.measures)
             async with worker.at_work(opened.database):
                 yield
 
@@ -103,11 +105,12 @@ def _service(settings: Settings, database: Database) -> Service:
     return Service(settings, database, Lane(database, answer), Lane(database, record))
 
 
-def _room(service: Service) -> Room:
+def _room(service: Service, measures: Measures) -> Room:
     return Room(
         service.database,
         service.checks,
         service.statements,
+        measures,
         service.settings.default_namespace,
         service.settings.time_zone,
     )

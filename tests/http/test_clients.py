@@ -87,7 +87,9 @@ async def test_nobody_gives_more_than_they_have(school: School, wider: dict[str,
         ({"expires_at": "2026-11-23T02:10:00Z"}, "/expires_at"),
     ],
 )
-async def test_a_wrong_client_is_refused_with_the_member(school: School, change: dict[str, object], pointer: str) -> None:
+async def test_a_wrong_client_is_refused_with_the_member(
+    school: School, change: dict[str, object], pointer: str
+) -> None:
     response = await school.post("/v1/clients", {"name": "x", "scopes": ["check"]} | change)
     assert response.status_code == 422
     assert response.json()["errors"][0]["pointer"] == pointer

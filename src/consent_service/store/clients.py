@@ -36,6 +36,7 @@ def to_row(index: int, body: ledger.ClientChanged) -> dict[str, object]:
         "namespaces": json.dumps(body.namespaces),
         "created_at": body.at,
         "expires_at": body.expires_at,
+        "revoked_at": None,
         "index": index,
     }
 

@@ -139,7 +139,11 @@ def sqlite_path(url: str) -> Path | None:
 def _sqlite_writer(url: URL) -> AsyncEngine:
     """One connection: several writers on one file can lose committed writes (SQLite 3.7.0 to 3.51.2, WAL reset)."""
     engine = create_async_engine(
-        url.set(drivername="sqlite+aiosqlite"), pool_size=1, max_overflow=0, pool_timeout=_COMMAND_TIMEOUT
+        url.set(drivername="sqlite+aiosqlite"),
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=_COMMAND_TIMEOUT,
+        hide_parameters=True,
     )
     _on_connect(engine, ["journal_mode=WAL", "synchronous=FULL", "recursive_triggers=ON", "foreign_keys=ON"])
     _begin_with(engine, "BEGIN IMMEDIATE")
@@ -149,7 +153,9 @@ def _sqlite_writer(url: URL) -> AsyncEngine:
 def _sqlite_readers(url: URL) -> AsyncEngine:
     """Readers that cannot write, nor checkpoint."""
     file = Path(url.database or "").absolute().as_uri()
-    engine = create_async_engine(f"sqlite+aiosqlite:///{file}?mode=ro&uri=true", pool_size=4, max_overflow=4)
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{file}?mode=ro&uri=true", pool_size=4, max_overflow=4, hide_parameters=True
+    )
     _on_connect(engine, ["query_only=ON"])
     _begin_with(engine, "BEGIN")
     return engine
@@ -177,6 +183,7 @@ def _postgresql(url: URL) -> AsyncEngine:
         pool_size=8,
         max_overflow=8,
         pool_timeout=_CONNECT_TIMEOUT,
+        hide_parameters=True,
         connect_args={
             "timeout": _CONNECT_TIMEOUT,
             "command_timeout": _COMMAND_TIMEOUT,

@@ -130,7 +130,7 @@ class Changes:
         self._changed: set[str] = set()
         self._identifiers: dict[str, dict[str, object] | None] = {}
         self._policies: list[dict[str, object]] = []
-        self._clients: list[dict[str, object]] = []
+        self._clients: dict[str, dict[str, object]] = {}
         self._revoked: list[dict[str, object]] = []
 
     def add(self, index: int, body: ledger.Body, detail: ledger.JsonObject | None) -> None:
@@ -139,7 +139,9 @@ class Changes:
             case ledger.PolicyPublished():
                 self._policies.append(_policy_row(index, body))
             case ledger.ClientChanged(change="created"):
-                self._clients.append(clients.to_row(index, body))
+                self._clients[body.client] = clients.to_row(index, body)
+            case ledger.ClientChanged() if body.client in self._clients:
+                self._clients[body.client]["revoked_at"] = body.at
             case ledger.ClientChanged():
                 self._revoked.append({"revoked": body.client, "at": body.at})
             case _:
@@ -162,9 +164,9 @@ class Changes:
         await tx.execute(delete(subject_identifier).where(subject_identifier.c.lookup == bindparam("gone")), gone)
         await tx.execute(insert(subject_identifier), added)
         await tx.execute(insert(policy_version), self._policies)
-        await tx.execute(insert(client), self._clients)
         revoke = update(client).where(client.c.id == bindparam("revoked")).values(revoked_at=bindparam("at"))
-        await tx.execute(revoke, self._revoked)
+        await tx.execute(revoke, self._revoked)  # before the new ones, which may take the name
+        await tx.execute(insert(client), list(self._clients.values()))
 
 
 def _state_row(state: SubjectState) -> dict[str, object]:
@@ -181,5 +183,5 @@ def _policy_row(index: int, body: ledger.PolicyPublished) -> dict[str, object]:
         "effective_at": body.effective_at,
         "published_at": body.at,
         "index": index,
-        "document": json.dumps(body.policy, ensure_ascii=False),
+        "document": json.dumps(body.policy, ensure_ascii=False, sort_keys=True),
     }

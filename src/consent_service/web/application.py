@@ -9,12 +9,9 @@ from fastapi.openapi.utils import get_openapi
 
 from consent_service import __version__
 from consent_service.web import checks, clients, consents, docs, people, policies, problems, service
-from consent_service.web.deps import Room
 from consent_service.web.edge import Edge, Measures
 from consent_service.web.limits import BodyLimit, RateLimit
 from consent_service.web.openapi import GUIDE, TAGS, TITLE
-
-__all__ = ["Room", "application"]
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -38,13 +35,14 @@ def application(rate: str, lifespan: Lifespan) -> FastAPI:
     app.state.measures = Measures()
     app.add_middleware(RateLimit, rate=rate)
     app.add_middleware(BodyLimit)
+    app.add_middleware(problems.Failures)
     app.add_middleware(Edge, measures=app.state.measures)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app
 
 
 def _drop_foreign_errors(paths: dict[str, dict[str, Any]]) -> None:
-    """FastAPI documents a 422 of its own shape for each route with a parameter; ours are documented where they occur."""
+    """FastAPI documents a 422 of its own shape for each route with a parameter; ours stand where they occur."""
     for operations in paths.values():
         for operation in operations.values():
             if "application/json" in operation["responses"].get("422", {}).get("content", {}):

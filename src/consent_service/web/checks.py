@@ -90,7 +90,9 @@ async def check(
     unknown and someone who was never asked get the same answer.
     """
     question = Question(room.reference(body.subject, "/subject"), body.purpose, body.within)
-    return DecisionOut.of(await room.checks.ask(Asked(key_hash, question)), language)
+    decision = await room.checks.ask(Asked(key_hash, question))
+    room.measures.count(decision.verdict.permitted)
+    return DecisionOut.of(decision, language)
 
 
 def _reason(reason: Reason, language: str) -> ReasonOut:

@@ -21,6 +21,7 @@ from consent_service.store import ledger as ledger_store
 from consent_service.store.db import Database, ReadTx, WriteTx
 from consent_service.store.idempotency import Attempt
 from consent_service.web.auth import with_scope
+from consent_service.web.edge import Measures
 
 P = ParamSpec("P")
 Answer = TypeVar("Answer")
@@ -28,11 +29,13 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What the web room works with: the open database, the two lanes, and how names and days are read."""
+    """What the web room works with: the open database, the two lanes, what is measured, and how
+    names and days are read."""
 
     database: Database
     checks: Lane[Asked, Decision]
     statements: Lane[Call, Recorded]
+    measures: Measures
     default_namespace: str
     zone: ZoneInfo
 

@@ -41,6 +41,10 @@ class Measures:
         )
         self.decisions = Counter("consent_decisions", "Answers to checks.", ["permitted"], registry=self.registry)
 
+    def count(self, permitted: bool) -> None:
+        """Count one answer to a check."""
+        self.decisions.labels(str(permitted).lower()).inc()
+
 
 class Edge:
     """Wraps the application: gives each request an id, each response its headers, and measures both."""

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from consent_service.core import errors
 from consent_service.core.errors import ConsentError, Fault
@@ -121,11 +122,10 @@ def response(
 
 
 def install(app: FastAPI) -> None:
-    """Turn every error into a problem."""
+    """Turn every error that we know into a problem; `Failures` takes the rest."""
     app.add_exception_handler(ConsentError, _on_consent_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(Exception, _on_exception)
 
 
 async def _on_consent_error(request: Request, error: Exception) -> JSONResponse:
@@ -153,10 +153,30 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     return response(code, detail, request_id_of(request.scope), headers=error.headers)
 
 
-async def _on_exception(request: Request, error: Exception) -> JSONResponse:
-    request_id = request_id_of(request.scope)
-    logger.error("request %s failed: %s", request_id, type(error).__name__)
-    return response("internal", "Something went wrong in the service; quote the request id.", request_id)
+class Failures:
+    """Turns whatever nobody foresaw into a 500 that tells nothing, and logs it. Pure ASGI."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        started = False
+
+        async def noting(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception:
+            if scope["type"] != "http" or started:
+                raise
+            request_id = request_id_of(scope)
+            logger.exception("request %s failed", request_id)
+            detail = "Something went wrong in the service; quote the request id."
+            await response("internal", detail, request_id)(scope, receive, send)
 
 
 _SENTENCES = {
@@ -170,11 +190,6 @@ def _fault(where: Sequence[str | int], kind: str, message: str) -> Fault:
     place, *path = where
     pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
     return Fault(pointer if place == "body" else f"{place}{pointer}", _SENTENCES.get(kind, message))
-
-
-def known(error: type[ConsentError]) -> bool:
-    """Whether this error has its place in the map."""
-    return error.code in KINDS
 
 
 def all_errors() -> list[type[ConsentError]]:

@@ -1,0 +1,133 @@
+"""Golden bytes: what is hashed and proved may never change for entries that exist."""
+
+import hashlib
+import hmac
+from datetime import UTC, date, datetime
+
+import pytest
+from pydantic import ValidationError
+
+from consent_service.core import ledger
+from consent_service.core.clients import Scope, is_well_formed, key_from
+from consent_service.core.consent import Action, Method, NotApplied, Role, Standing
+from consent_service.core.people import Membership, MembershipStatus
+from consent_service.core.policy import SubjectKind
+from consent_service.core.projection import SubjectState, from_document, to_document
+
+AT = datetime(2026, 11, 23, 2, 10, 11, 512000, tzinfo=UTC)
+SUB = "sub_00000000000000000000001001"
+
+STATEMENT = ledger.StatementMade(
+    at=AT,
+    recorded_by="cli_1",
+    commitment="ab" * 32,
+    subject=SUB,
+    action=Action.GRANT,
+    purpose="credit_checks",
+    leaves={"credit_checks.judgment": 1, "credit_checks.collection": 2},
+    applied=["credit_checks.judgment"],
+    not_applied_because=NotApplied.STANDING_NO_IS_NEWER,
+    role=Role.STAFF,
+    speaker=None,
+    method=Method.PAPER,
+    policy_version="2026-11-01",
+    made_at=AT,
+    expires_at=None,
+)
+
+GOLDEN: list[tuple[ledger.Body, bytes]] = [
+    (
+        STATEMENT,
+        b'{"action":"grant","applied":["credit_checks.judgment"],"at":"2026-11-23T02:10:11.512Z","commitment":"'
+        + b"ab" * 32
+        + b'","expires_at":null,"kind":"statement","leaves":{"credit_checks.collection":2,"credit_checks.judgment":1},'
+        b'"made_at":"2026-11-23T02:10:11.512Z","method":"paper","not_applied_because":"standing_no_is_newer",'
+        b'"policy_version":"2026-11-01","purpose":"credit_checks","recorded_by":"cli_1","role":"staff","speaker":null,'
+        b'"subject":"sub_00000000000000000000001001"}',
+    ),
+    (
+        ledger.SubjectRecorded(
+            at=AT, recorded_by="operator", change="created", subject=SUB, subject_kind=SubjectKind.STUDENT
+        ),
+        b'{"at":"2026-11-23T02:10:11.512Z","change":"created","commitment":null,"kind":"subject","recorded_by":'
+        b'"operator","subject":"sub_00000000000000000000001001","subject_kind":"student"}',
+    ),
+    (
+        ledger.IdentifierChanged(at=AT, recorded_by="operator", change="added", subject=SUB, namespace="sis"),
+        b'{"at":"2026-11-23T02:10:11.512Z","change":"added","commitment":null,"kind":"identifier","namespace":"sis",'
+        b'"recorded_by":"operator","subject":"sub_00000000000000000000001001"}',
+    ),
+    (
+        ledger.MembershipChanged(
+            at=AT, recorded_by="operator", subject=SUB, status=MembershipStatus.ENDED, ended_on=date(2027, 3, 31)
+        ),
+        b'{"at":"2026-11-23T02:10:11.512Z","commitment":null,"ended_on":"2027-03-31","kind":"membership","recorded_by":'
+        b'"operator","status":"ended","subject":"sub_00000000000000000000001001"}',
+    ),
+    (
+        ledger.ClientChanged(
+            at=AT,
+            recorded_by="operator",
+            change="created",
+            client="cli_1",
+            name="mailer",
+            key_hash="h",
+            scopes=[Scope.CHECK],
+            purposes=[],
+            namespaces=["crm"],
+            expires_at=None,
+        ),
+        b'{"at":"2026-11-23T02:10:11.512Z","change":"created","client":"cli_1","commitment":null,"expires_at":null,'
+        b'"key_hash":"h","kind":"client","name":"mailer","namespaces":["crm"],"purposes":[],"recorded_by":"operator",'
+        b'"scopes":["check"]}',
+    ),
+    (
+        ledger.PolicyPublished(at=AT, recorded_by="operator", version="1", effective_at=AT, policy={"a": [1, True]}),
+        b'{"at":"2026-11-23T02:10:11.512Z","commitment":null,"effective_at":"2026-11-23T02:10:11.512Z","kind":"policy",'
+        b'"policy":{"a":[1,true]},"recorded_by":"operator","version":"1"}',
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "stored"), GOLDEN, ids=[body.kind for body, _ in GOLDEN])
+def test_each_kind_of_entry_has_its_bytes(body: ledger.Body, stored: bytes) -> None:
+    assert ledger.to_bytes(body) == stored
+    assert ledger.from_bytes(stored) == body
+
+
+def test_bytes_that_are_no_entry_are_refused() -> None:
+    for stored in (b"{}", b'{"kind":"surprise"}', GOLDEN[0][1].replace(b'"role"', b'"rule"')):
+        with pytest.raises(ValidationError):
+            ledger.from_bytes(stored)
+
+
+def test_a_commitment_is_an_hmac_over_canonical_json() -> None:
+    salt = bytes(range(32))
+    expected = hmac.new(salt, '{"evidence":"é","staff":"T. Sato"}'.encode(), hashlib.sha256).hexdigest()
+    assert ledger.commitment(salt, {"staff": "T. Sato", "evidence": "é"}) == expected
+
+
+def test_a_key_has_a_prefix_and_a_checksum() -> None:
+    key = key_from("A" * 43)
+    assert key == "csk_" + "A" * 43 + "0c2b5986"
+    assert is_well_formed(key)
+    assert not any(is_well_formed(key[:i] + "x" + key[i + 1 :]) for i in range(len(key)))
+    assert not is_well_formed(key + "0")
+    assert not is_well_formed("")
+
+
+def test_a_subjects_state_has_its_bytes() -> None:
+    state = SubjectState(
+        SUB,
+        SubjectKind.STUDENT,
+        Membership(MembershipStatus.ENDED, date(2027, 3, 31)),
+        {"sis": 1},
+        {"billing": Standing(Action.WITHDRAW, 7, AT, None, 1, AT)},
+        last_index=7,
+    )
+    document = (
+        '{"kind":"student","leaves":{"billing":[2,7,1795399811512,null,1,1795399811512]},'
+        '"membership":["ended","2027-03-31"],"namespaces":{"sis":1}}'
+    )
+    assert to_document(state) == document
+    assert from_document(SUB, 7, document) == state
