@@ -2,6 +2,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
@@ -50,12 +51,7 @@ def postgres_template(postgres_url: str) -> str:
     name = f"consent_template_{os.getpid()}"
     created = create_database(postgres_url, name)
 
-    async def migrate() -> None:
-        database = db.opened(created, load(Settings(), os.urandom).keyring, utc_now)
-        await schema.migrate(database)
-        await database.dispose()
-
-    asyncio.run(migrate())
+    asyncio.run(migrated(created))
     return name
 
 
@@ -89,6 +85,13 @@ async def school(settings: Settings, clock: Clock) -> AsyncIterator[School]:
         yield opened
 
 
+async def migrated(url: str) -> None:
+    """Bring a database to the newest migration."""
+    database = db.opened(url, load(Settings(), os.urandom).keyring, utc_now)
+    await schema.migrate(database)
+    await database.dispose()
+
+
 def create_database(server: str, name: str, *, template: str = "template1") -> str:
     """Make a database on a server; answers where it is."""
 
@@ -97,6 +100,7 @@ def create_database(server: str, name: str, *, template: str = "template1") -> s
         await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         await connection.close()
 
-    asyncio.run(create())
+    with ThreadPoolExecutor(1) as thread:  # for there may be a loop running in this one
+        thread.submit(asyncio.run, create()).result()
     place, _, options = server.partition("?")
     return f"{place.rpartition('/')[0]}/{name}" + (f"?{options}" if options else "")

@@ -1,0 +1,183 @@
+"""Lanes: many take one; nobody's error is another's; nothing is acknowledged before it is committed."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy import text
+
+from consent_service.core.errors import ConsentError, Overloaded, ScopeMissing, Unavailable
+from consent_service.lanes import Lane, write_alone
+from consent_service.store import ledger
+from consent_service.store.db import WriteTx
+from tests.school import School, statements
+
+pytestmark = pytest.mark.anyio
+
+
+class Turnstile:
+    """An operation that notes its batches, and waits at a gate if it is told to."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.entered = asyncio.Event()
+
+    async def __call__(self, tx: WriteTx, items: Sequence[int]) -> Sequence[int | ConsentError]:
+        self.batches.append(list(items))
+        self.entered.set()
+        await self.gate.wait()
+        await tx.execute(text("UPDATE ledger_head SET size = size"))
+        return [ScopeMissing("no") if item < 0 else item * 10 for item in items]
+
+
+async def lane_of(school: School, turnstile: Turnstile, **limits: float) -> "Lane[int, int]":
+    return Lane(school.service.database, turnstile, **limits)  # type: ignore[arg-type]
+
+
+async def test_what_comes_while_a_batch_is_under_way_becomes_the_next_one(school: School) -> None:
+    turnstile = Turnstile()
+    turnstile.gate.clear()
+    lane = await lane_of(school, turnstile)
+    first = asyncio.create_task(lane.ask(1))
+    await turnstile.entered.wait()
+    rest = [asyncio.create_task(lane.ask(n)) for n in (2, 3, 4)]
+    await asyncio.sleep(0)
+    turnstile.gate.set()
+    assert [await first, *[await one for one in rest]] == [10, 20, 30, 40]
+    assert turnstile.batches == [[1], [2, 3, 4]]
+
+
+async def test_a_batch_has_no_more_than_its_most(school: School) -> None:
+    turnstile = Turnstile()
+    lane = await lane_of(school, turnstile, most=2)
+    await asyncio.gather(*(lane.ask(n) for n in range(5)))
+    assert max(map(len, turnstile.batches)) == 2
+
+
+async def test_an_items_error_is_its_own(school: School) -> None:
+    lane = await lane_of(school, Turnstile())
+    answers = await asyncio.gather(*(lane.ask(n) for n in (1, -1, 2)), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [int, ScopeMissing, int]
+
+
+async def test_a_full_lane_refuses_at_once_and_then_goes_on(school: School) -> None:
+    turnstile = Turnstile()
+    turnstile.gate.clear()
+    lane = await lane_of(school, turnstile, waiting=3)
+    inside = [asyncio.create_task(lane.ask(n)) for n in range(3)]
+    await turnstile.entered.wait()
+    with pytest.raises(Overloaded):
+        await lane.ask(4)
+    turnstile.gate.set()
+    assert await asyncio.gather(*inside) == [0, 10, 20]
+    assert await lane.ask(5) == 50
+
+
+async def test_a_caller_that_goes_away_cancels_nothing(school: School) -> None:
+    turnstile = Turnstile()
+    turnstile.gate.clear()
+    lane = await lane_of(school, turnstile)
+    leaving, staying = asyncio.create_task(lane.ask(1)), asyncio.create_task(lane.ask(2))
+    await turnstile.entered.wait()
+    leaving.cancel()
+    await asyncio.sleep(0)
+    turnstile.gate.set()
+    assert await staying == 20
+    assert turnstile.batches == [[1, 2]]
+    assert lane.inside == 0
+
+
+async def test_who_waits_too_long_is_told_so_and_the_batch_goes_on(school: School) -> None:
+    turnstile = Turnstile()
+    turnstile.gate.clear()
+    lane = await lane_of(school, turnstile, patience=0.05)
+    with pytest.raises(Unavailable):
+        await lane.ask(1)
+    turnstile.gate.set()
+    await lane.drain()
+    assert await lane.ask(2) == 20
+
+
+async def test_after_a_row_that_only_the_database_refuses_the_others_run_again_alone(school: School) -> None:
+    async def insert(tx: WriteTx, items: Sequence[int]) -> Sequence[int]:
+        for item in items:
+            values = {"name": f"n{item}", "mark": None if item == 13 else "x"}
+            await tx.execute(text("INSERT INTO secret_mark (name, mark) VALUES (:name, :mark)"), values)
+        return items
+
+    lane = Lane(school.service.database, insert)
+    answers = await asyncio.gather(*(lane.ask(n) for n in (1, 13, 2)), return_exceptions=True)
+    assert answers[0] == 1
+    assert isinstance(answers[1], Exception)
+    assert answers[2] == 2
+
+
+async def test_a_failed_commit_is_everybodys_error_and_nothing_is_acknowledged(
+    school: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(_: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("consent_service.store.db._commit", failing)
+    answers = await asyncio.gather(*(school.say(f"person:{n}", ("billing", "grant")) for n in range(3)))
+    assert {answer.status_code for answer in answers} == {503}
+    monkeypatch.undo()
+    assert await school.why("person:1", "billing") == ["no_consent_recorded"]
+
+
+async def test_concurrent_statements_about_one_newcomer_make_one_subject(school: School) -> None:
+    answers = await asyncio.gather(*(school.said("person:new", ("billing", "grant")) for _ in range(8)))
+    assert len({answer["subject"] for answer in answers}) == 1
+    assert len({answer["entries"][0]["index"] for answer in answers}) == 8
+
+
+async def test_duplicates_within_a_batch_share_one_answer(school: School) -> None:
+    body = statements("person:1", ("billing", "grant"))
+    answers = await asyncio.gather(*(school.post("/v1/consents", body, Idempotency_Key="k") for _ in range(8)))
+    assert len({answer.text for answer in answers}) == 1
+    assert {answer.status_code for answer in answers} == {201}
+
+
+async def test_a_check_that_starts_after_a_withdrawal_never_says_yes(school: School) -> None:
+    withdrawn: set[str] = set()
+    wrong: list[str] = []
+    people = [f"person:{n}" for n in range(20)]
+    for person in people:
+        await school.said(person, ("billing", "grant"))
+
+    async def withdraw() -> None:
+        for person in people:
+            await school.said(person, ("billing", "withdraw"))
+            withdrawn.add(person)
+
+    async def ask() -> None:
+        while len(withdrawn) < len(people):
+            for person in people:
+                known = person in withdrawn
+                if (await school.check(person, "billing"))["permitted"] and known:
+                    wrong.append(person)
+
+    await asyncio.gather(withdraw(), *(ask() for _ in range(4)))
+    assert wrong == []
+
+
+async def test_a_transaction_alone_is_finished_even_if_its_caller_leaves(school: School) -> None:
+    entered, gate = asyncio.Event(), asyncio.Event()
+
+    async def slowly(tx: WriteTx) -> None:
+        await ledger.begin(tx)
+        entered.set()
+        await gate.wait()
+        await tx.execute(text("INSERT INTO secret_mark (name, mark) VALUES ('left', 'x')"))
+
+    async def found(tx: WriteTx) -> bool:
+        await ledger.begin(tx)  # waits here until the one before is committed
+        return await tx.first(text("SELECT 1 FROM secret_mark WHERE name = 'left'")) is not None
+
+    caller = asyncio.create_task(write_alone(school.service.database, slowly))
+    await entered.wait()
+    caller.cancel()
+    gate.set()
+    assert await write_alone(school.service.database, found)
