@@ -223,6 +223,8 @@ async def play(school: School, told: list[tuple[Any, ...]]) -> None:
                 }[what]
                 if found.status_code == 200:
                     await school.send("PATCH", f"/v1/subjects/{found.json()['subject']}", change)
+            case _:
+                raise AssertionError(step)
 
 
 @hypothesis_settings(
