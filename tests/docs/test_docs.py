@@ -1,0 +1,74 @@
+"""The docs are true: every code, setting, scope and command has its place, and what the README says works."""
+
+import json
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer
+
+from consent_service.cli.commands import app
+from consent_service.core.clients import Scope
+from consent_service.core.reasons import ReasonCode
+from consent_service.settings import Settings
+from consent_service.web.problems import KINDS
+from tests.service_process import serving
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+def headings(page: str) -> list[str]:
+    return re.findall(r"^## (.+)$", (DOCS / page).read_text(), re.MULTILINE)
+
+
+def rows(page: str) -> set[str]:
+    return set(re.findall(r"^\| `([^`]+)` \|", (DOCS / page).read_text(), re.MULTILINE))
+
+
+def test_every_reason_is_explained() -> None:
+    assert headings("reasons.md") == list(ReasonCode)
+
+
+def test_every_problem_is_explained() -> None:
+    assert headings("problems.md") == list(KINDS)
+
+
+def test_every_setting_is_explained() -> None:
+    named = {f"CONSENT_{name.upper()}" for name in Settings.model_fields}
+    plain = {name for name in named if not name.endswith("_FILE")}
+    text = (DOCS / "settings.md").read_text()
+    assert {row for row in rows("settings.md") if row.startswith("CONSENT_")} == plain
+    assert [name for name in named if name not in text] == []
+
+
+def test_every_scope_is_explained() -> None:
+    assert {row for row in rows("settings.md") if row in set(Scope)} == set(Scope)
+
+
+def test_every_command_is_explained() -> None:
+    group = typer.main.get_command(app)
+    names = set()
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        below = getattr(command, "commands", None)
+        names |= {f"{name} {sub}" for sub in below} if below else {name}
+    assert names <= rows("settings.md")
+
+
+@pytest.mark.parametrize("page", sorted([ROOT / "README.md", *DOCS.rglob("*.md")]), ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_readmes_curl_lines_work(tmp_path: Path) -> None:
+    blocks = re.findall(r"```sh\n(curl .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    with serving(tmp_path, "--with-examples") as service:
+        key = (tmp_path / "first-client.key").read_text().strip()
+        for block in blocks:
+            line = block.replace("http://127.0.0.1:8000", service.url).replace("$KEY", key).replace("\\\n", " ")
+            told = subprocess.run([*shlex.split(line), "-f"], capture_output=True, check=True).stdout
+            assert "as_of" in json.loads(told)
