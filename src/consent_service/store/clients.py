@@ -60,6 +60,9 @@ async def live_by_name(tx: ReadTx, name: str) -> Client | None:
 
 
 async def page(tx: ReadTx, *, after: str | None, limit: int) -> list[Client]:
-    """Clients in the order in which they were created."""
-    query = select(client).order_by(client.c.id).limit(limit)
-    return [from_row(row) for row in await tx.rows(query.where(client.c.id > after) if after else query)]
+    """Clients in the order in which they were created, from the one behind the id `after`."""
+    query = select(client).order_by(client.c.index).limit(limit)
+    if after is not None:
+        last = select(client.c.index).where(client.c.id == after).scalar_subquery()
+        query = query.where(client.c.index > last)
+    return [from_row(row) for row in await tx.rows(query)]
