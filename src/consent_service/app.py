@@ -22,7 +22,7 @@ from consent_service.operations.consents import Call, Recorded
 from consent_service.policies import shipped
 from consent_service.settings import DecisionLog, Settings
 from consent_service.store import db, lock, schema, secrets
-from consent_service.store.db import Database, ReadTx, WriteTx
+from consent_service.store.db import Database, WriteTx
 from consent_service.web.application import application
 from consent_service.web.deps import Room
 from consent_service.web.edge import Measures
@@ -134,11 +134,8 @@ async def _prepare(
 async def _check_keys(database: Database, loaded: keys.Keys) -> None:
     """Refuse secrets that this database was not written with, before a new one is saved in their place."""
 
-    async def wrong(tx: ReadTx) -> list[str]:
-        return await secrets.wrong(tx)
-
     async with database.read() as tx:
-        names = await wrong(tx)
+        names = await secrets.wrong(tx)
     if names:
         raise keys.KeyFault(f"{', '.join(names)}: not what this database was written with; bring back the right one")
     loaded.save()

@@ -27,6 +27,8 @@ Result = TypeVar("Result")
 
 Operation = Callable[[WriteTx, Sequence[Item]], Awaitable[Sequence[Answer | ConsentError]]]
 
+_LATE = "The database did not answer in time; a write may have happened, so repeat it with the same Idempotency-Key."
+
 logger = logging.getLogger(__name__)
 
 
@@ -135,11 +137,10 @@ class Lane(Generic[Item, Answer]):
 
 
 def _give_up(batch: "_Batch[Item, Answer]") -> None:
-    late = Unavailable("The database did not answer in time; a write may have happened, so repeat it with its key.")
     batch.timer = None
     for caller in batch.callers:
         if not caller.done():
-            caller.set_exception(Unavailable(late.detail))
+            caller.set_exception(Unavailable(_LATE))
 
 
 async def read_alone(database: Database, operation: Callable[[ReadTx], Awaitable[Result]]) -> Result:
