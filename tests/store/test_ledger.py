@@ -156,6 +156,9 @@ async def test_time_never_runs_backwards(school: School) -> None:
     answer = await school.check("person:1", "billing")
     assert answer["decided_at"] == "2026-11-23T02:11:00.000Z"
     assert [reason["code"] for reason in answer["reasons"]] == ["expired"]
+    await school.said("person:3", ("billing", "grant"))
+    times = [row.at for row in await whole_ledger(school)]
+    assert times == sorted(times)
 
 
 @anyio_test
