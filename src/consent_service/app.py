@@ -12,11 +12,12 @@ from fastapi import FastAPI
 
 from consent_service import examples, keys, worker
 from consent_service.core.clients import Scope
+from consent_service.core.decision import Decision
 from consent_service.core.ids import Entropy
 from consent_service.core.instants import instant
 from consent_service.lanes import Lane, write_alone
 from consent_service.operations import checks, clients, consents, policies
-from consent_service.operations.checks import Asked, Decision
+from consent_service.operations.checks import Asked
 from consent_service.operations.clients import NewClient
 from consent_service.operations.consents import Call, Recorded
 from consent_service.policies import shipped

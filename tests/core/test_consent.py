@@ -11,7 +11,7 @@ from consent_service.core.consent import Action, Role, Standing, Statement, obje
 from consent_service.core.decision import RULES, Question, decide
 from consent_service.core.people import Identifier, Membership, MembershipStatus
 from consent_service.core.policy import SubjectKind
-from consent_service.core.projection import SubjectState
+from consent_service.core.projection import Leaves, SubjectState
 from consent_service.core.reasons import SENTENCES, Reason, ReasonCode, sentence
 from consent_service.policies import shipped
 
@@ -45,7 +45,9 @@ def after(told: list[Statement]) -> Standing | None:
 
 def permitted(standing: Standing | None, now: datetime, membership: Membership | None = None) -> bool:
     leaves = {"billing": standing} if standing else {}
-    state = SubjectState("sub_1", SubjectKind.CUSTOMER, membership or Membership(), {"person": 1}, leaves)
+    state = SubjectState(
+        "sub_1", SubjectKind.CUSTOMER, membership or Membership(), {"person": 1}, Leaves().changed(leaves)
+    )
     question = Question(Identifier("person", "1"), "billing")
     return decide(question, CLIENT, POLICY, state, now=now, zone=TOKYO).permitted
 
@@ -90,7 +92,7 @@ def test_a_yes_always_has_a_ground_and_a_no_always_an_objection(
 ) -> None:
     standing = after(told)
     leaves = dict.fromkeys(LEAVES, standing) if standing else {}
-    state = SubjectState("sub_1", SubjectKind.CUSTOMER, Membership(), {"person": 1}, leaves)
+    state = SubjectState("sub_1", SubjectKind.CUSTOMER, Membership(), {"person": 1}, Leaves().changed(leaves))
     verdict = decide(Question(Identifier("person", "1"), purpose), CLIENT, POLICY, state, now=now, zone=TOKYO)
     grounds = {ReasonCode.CONSENT_GRANTED, ReasonCode.CONCOMITANT, ReasonCode.NOTICE_GIVEN}
     assert verdict.reasons

@@ -12,7 +12,7 @@ from consent_service.core.clients import Scope, is_well_formed, key_from
 from consent_service.core.consent import Action, Method, NotApplied, Role, Standing
 from consent_service.core.people import Membership, MembershipStatus
 from consent_service.core.policy import SubjectKind
-from consent_service.core.projection import SubjectState, from_document, to_document
+from consent_service.core.projection import Leaves, SubjectState, from_document, to_document
 
 AT = datetime(2026, 11, 23, 2, 10, 11, 512000, tzinfo=UTC)
 SUB = "sub_00000000000000000000001001"
@@ -122,7 +122,7 @@ def test_a_subjects_state_has_its_bytes() -> None:
         SubjectKind.STUDENT,
         Membership(MembershipStatus.ENDED, date(2027, 3, 31)),
         {"sis": 1},
-        {"billing": Standing(Action.WITHDRAW, 7, AT, None, 1, AT)},
+        Leaves().changed({"billing": Standing(Action.WITHDRAW, 7, AT, None, 1, AT)}),
         last_index=7,
     )
     document = (

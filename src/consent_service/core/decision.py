@@ -57,6 +57,26 @@ class Verdict:
     expires_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer to one question. `as_of` is the ledger's size that it rests on.
+
+    `client` is the one that it was decided for, `asked_by` the one that asked, where that is another; `subject` is None
+    for an unknown person; `part_of` is the filter that it was a part of.
+    """
+
+    id: str
+    at: datetime
+    client: str
+    subject: str | None
+    question: Question
+    verdict: Verdict
+    policy_version: str
+    as_of: int
+    asked_by: str | None = None
+    part_of: str | None = None
+
+
 Rule = Callable[[Question, Facts], Reason | None]
 
 

@@ -1,7 +1,7 @@
 """The state of one subject, and the fold that derives it from the ledger's entries, one after another."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
@@ -12,6 +12,36 @@ from consent_service.core.people import Membership, MembershipStatus
 from consent_service.core.policy import SubjectKind
 
 _ROW = (Action.GRANT, Action.REFUSE, Action.WITHDRAW)
+
+LeafRow = tuple[int, int, int, int | None, int, int | None]
+
+
+class Leaves(Mapping[str, Standing]):
+    """What stands, leaf by leaf. Each leaf is a compact row until somebody asks for it: a check asks for one of many.
+
+    NOTE: a row is [action, index, made_at, expires_at, wording, last_no_at], instants in milliseconds since 1970.
+    """
+
+    __slots__ = ("rows",)
+
+    def __init__(self, rows: Mapping[str, LeafRow] | None = None) -> None:
+        self.rows: Mapping[str, LeafRow] = rows or {}
+
+    def __getitem__(self, leaf: str) -> Standing:
+        """What stands for one leaf."""
+        return _from_row(*self.rows[leaf])
+
+    def __iter__(self) -> Iterator[str]:
+        """The leaves that were ever decided."""
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.rows)
+
+    def changed(self, standings: Mapping[str, Standing]) -> "Leaves":
+        """The same, with these leaves as they stand now."""
+        return Leaves({**self.rows, **{leaf: _to_row(standing) for leaf, standing in standings.items()}})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +56,7 @@ class SubjectState:
     kind: SubjectKind
     membership: Membership = field(default_factory=Membership)
     namespaces: Mapping[str, int] = field(default_factory=dict)
-    leaves: Mapping[str, Standing] = field(default_factory=dict)
+    leaves: Leaves = field(default_factory=Leaves)
     last_index: int = -1
 
     @property
@@ -64,17 +94,14 @@ def _with_identifier(state: SubjectState, body: ledger.IdentifierChanged) -> Sub
 def _with_statement(state: SubjectState, index: int, body: ledger.StatementMade) -> SubjectState:
     statement = Statement(body.action, body.made_at, body.expires_at, body.leaves, body.role)
     changed = {leaf: consent.standing_after(statement, leaf, index, state.leaves.get(leaf)) for leaf in body.applied}
-    return replace(state, leaves={**state.leaves, **changed})
+    return replace(state, leaves=state.leaves.changed(changed))
 
 
 def to_document(state: SubjectState) -> str:
-    """The state as one compact JSON document; equal states give equal bytes.
-
-    NOTE: a leaf is [action, index, made_at, expires_at, wording, last_no_at], instants in milliseconds since 1970.
-    """
+    """The state as one compact JSON document; equal states give equal bytes."""
     document = {
         "kind": state.kind,
-        "leaves": {leaf: _to_row(standing) for leaf, standing in state.leaves.items()},
+        "leaves": state.leaves.rows,
         "membership": [
             state.membership.status,
             state.membership.ended_on and state.membership.ended_on.isoformat(),
@@ -93,20 +120,20 @@ def from_document(subject: str, last_index: int, document: str) -> SubjectState:
         SubjectKind(read["kind"]),
         Membership(MembershipStatus(status), date.fromisoformat(ended_on) if ended_on else None),
         read["namespaces"],
-        {leaf: _from_row(*row) for leaf, row in read["leaves"].items()},
+        Leaves(read["leaves"]),
         last_index,
     )
 
 
-def _to_row(standing: Standing) -> list[int | None]:
-    return [
+def _to_row(standing: Standing) -> LeafRow:
+    return (
         _ROW.index(standing.action),
         standing.index,
         to_milliseconds(standing.made_at),
         _optional(standing.expires_at),
         standing.wording,
         _optional(standing.last_no_at),
-    ]
+    )
 
 
 def _from_row(

@@ -1,18 +1,17 @@
 """The check: many questions, one snapshot, each decision on record before its answer leaves."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from consent_service.core import ids
 from consent_service.core.clients import Client, Scope, authenticated
-from consent_service.core.decision import Question, Verdict, decide
+from consent_service.core.decision import Decision, Question, decide
 from consent_service.core.errors import ConsentError, InvalidInput, Unavailable
+from consent_service.core.people import Pseudonym
 from consent_service.core.policy import Policy
 from consent_service.core.projection import SubjectState
-from consent_service.store import decisions, policies, projection
+from consent_service.store import decisions, people, policies, projection
 from consent_service.store.db import ReadTx, WriteTx
 from consent_service.store.projection import Facts
 
@@ -26,45 +25,108 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """The answer to one question. `as_of` is the ledger's size that it rests on."""
+class Case:
+    """A question, and the client that it is decided for: whoever asks, or another one."""
 
-    id: str
-    at: datetime
-    client: str
-    subject: str | None
+    client: Client
     question: Question
-    verdict: Verdict
-    policy_version: str
-    as_of: int
+
+
+@dataclass(frozen=True, slots=True)
+class PermittedPage:
+    """The permitted subjects of a page, each with its identifiers in the namespace; `next` is where to go on behind."""
+
+    items: tuple[tuple[Decision, tuple[str, ...]], ...]
+    next: str | None
 
 
 async def answer(
     tx: WriteTx, asked: Sequence[Asked], *, zone: ZoneInfo, recorded: bool = True
 ) -> Sequence[Decision | ConsentError]:
     """Decide each question, in order; with `recorded`, write every decision in this transaction."""
-    found = await projection.facts_for(tx, [(one.key_hash, one.question.subject) for one in asked])
-    answers = [await _one(tx, one.question, facts, zone) for one, facts in zip(asked, found, strict=True)]
+    facts = await projection.facts_for(tx, {one.key_hash for one in asked}, [one.question.subject for one in asked])
+    policy = await policy_of(tx, facts)
+    answers = [_for_key(tx, one, facts, state, policy, zone) for one, state in zip(asked, facts.states, strict=True)]
     if recorded:
-        await decisions.record(tx, [_row(one) for one in answers if isinstance(one, Decision)])
+        await decisions.record(tx, [one for one in answers if isinstance(one, Decision)])
     return answers
 
 
-async def _one(tx: WriteTx, question: Question, facts: Facts, zone: ZoneInfo) -> Decision | ConsentError:
+async def answer_for(
+    tx: WriteTx, caller: Client, cases: Sequence[Case], *, zone: ZoneInfo, recorded: bool = True
+) -> Sequence[Decision | ConsentError]:
+    """Decide many questions of one caller from one snapshot, in order; an item's error is its own."""
+    facts = await projection.facts_for(tx, (), [case.question.subject for case in cases])
+    policy = await policy_of(tx, facts)
+    answers = [
+        _answered(tx, case, facts, state, policy, zone, caller) for case, state in zip(cases, facts.states, strict=True)
+    ]
+    if recorded:
+        await decisions.record(tx, [one for one in answers if isinstance(one, Decision)])
+    return answers
+
+
+async def permitted_page(
+    tx: WriteTx,
+    caller: Client,
+    client: Client,
+    purpose: str,
+    within: str | None,
+    *,
+    namespace: str,
+    after: str,
+    limit: int,
+    zone: ZoneInfo,
+    recorded: bool = True,
+) -> PermittedPage:
+    """Decide for the next `limit` subjects of a namespace, behind the pseudonym `after`, and give those with a yes.
+
+    Only the yeses are answers that leave, so only they are recorded.
+    """
+    names = await people.subjects_in(tx, namespace, after=after, limit=limit)
+    questions = [Question(Pseudonym(name), purpose, within) for name in names]
+    decided = await answer_for(tx, caller, [Case(client, one) for one in questions], zone=zone, recorded=False)
+    yeses = [one for one in decided if isinstance(one, Decision) and one.verdict.permitted and one.subject]
+    if recorded:
+        await decisions.record(tx, yeses)
+    named = await people.identifiers_in(tx, namespace, [one.subject for one in yeses if one.subject])
+    items = tuple((one, named[one.subject]) for one in yeses if one.subject in named)
+    return PermittedPage(items, names[-1] if len(names) == limit else None)
+
+
+def _for_key(
+    tx: WriteTx, one: Asked, facts: Facts, state: SubjectState | None, policy: Policy, zone: ZoneInfo
+) -> Decision | ConsentError:
     try:
-        client = authenticated(facts.client, Scope.CHECK, facts.at)
-        policy = await _policy(tx, facts)
-        _refuse_idle_within(question, policy)
+        client = authenticated(facts.clients.get(one.key_hash), Scope.CHECK, facts.at)
     except ConsentError as error:
         return error
-    state = visible(facts.state, client)
+    return _answered(tx, Case(client, one.question), facts, state, policy, zone, client)
+
+
+def _answered(
+    tx: WriteTx, case: Case, facts: Facts, found: SubjectState | None, policy: Policy, zone: ZoneInfo, caller: Client
+) -> Decision | ConsentError:
+    question, client = case.question, case.client
+    if idle := idle_within(question, policy):
+        return idle
+    state = visible(visible(found, client), caller)
     verdict = decide(question, client, policy, state, now=facts.at, zone=zone)
-    subject = state.subject if state else None
-    decision_id = ids.decision_id(facts.at, tx.entropy)
-    return Decision(decision_id, facts.at, client.id, subject, question, verdict, policy.version, facts.as_of)
+    return Decision(
+        ids.decision_id(facts.at, tx.entropy),
+        facts.at,
+        client.id,
+        state.subject if state else None,
+        question,
+        verdict,
+        policy.version,
+        facts.as_of,
+        None if caller is client else caller.id,
+    )
 
 
-async def _policy(tx: ReadTx, facts: Facts) -> Policy:
+async def policy_of(tx: ReadTx, facts: Facts) -> Policy:
+    """The policy in force, compiled. Raises Unavailable while there is none: no policy, no answer."""
     policy = await policies.compiled(tx, facts.version) if facts.version else None
     if policy is None:
         raise Unavailable("No policy version is in force yet.")
@@ -76,23 +138,9 @@ def visible(state: SubjectState | None, client: Client) -> SubjectState | None:
     return state if state and client.sees(state.visible_in) else None
 
 
-def _refuse_idle_within(question: Question, policy: Policy) -> None:
+def idle_within(question: Question, policy: Policy) -> InvalidInput | None:
+    """The error of a question that names `within` for a purpose that is not concomitant."""
     asked = policy.find(question.purpose)
     if question.within is not None and asked and not asked.concomitant:
-        raise InvalidInput.at("/within", "only a concomitant use names another purpose; leave `within` out")
-
-
-def _row(one: Decision) -> dict[str, object]:
-    return {
-        "id": one.id,
-        "at": one.at,
-        "client": one.client,
-        "subject": one.subject,
-        "purpose": one.question.purpose,
-        "within": one.question.within,
-        "permitted": one.verdict.permitted,
-        "reasons": json.dumps([[reason.code, reason.purpose, reason.index] for reason in one.verdict.reasons]),
-        "policy_version": one.policy_version,
-        "as_of": one.as_of,
-        "expires_at": one.verdict.expires_at,
-    }
+        return InvalidInput.at("/within", "only a concomitant use names another purpose; leave `within` out")
+    return None

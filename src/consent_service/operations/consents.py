@@ -13,6 +13,7 @@ from consent_service.core.consent import Action, Method, NotApplied, Role, Stand
 from consent_service.core.errors import ClientNotPermitted, ConsentError, Fault, InvalidInput, SubjectNotFound
 from consent_service.core.people import Identifier, Pseudonym, Reference
 from consent_service.core.policy import Policy, Purpose
+from consent_service.core.projection import SubjectState
 from consent_service.operations import people, policies
 from consent_service.operations.checks import visible
 from consent_service.operations.people import NewSubject
@@ -22,7 +23,6 @@ from consent_service.store import policies as policy_store
 from consent_service.store.db import ReadTx, WriteTx
 from consent_service.store.idempotency import Attempt, FirstAnswer
 from consent_service.store.ledger import Append, Entry
-from consent_service.store.projection import Facts
 
 CLOCK_SKEW = timedelta(seconds=60)
 """How far ahead of our clock a statement may claim to have been made."""
@@ -112,11 +112,12 @@ async def record(tx: WriteTx, calls: Sequence[Call], *, zone: ZoneInfo) -> Seque
     One lock, one snapshot and one write for all of them.
     """
     append = await ledger_store.begin(tx)
-    facts = await projection.facts_for(tx, [(call.key_hash, call.subject) for call in calls])
-    attempts = [_attempt(call, fact) for call, fact in zip(calls, facts, strict=True)]
+    facts = await projection.facts_for(tx, {call.key_hash for call in calls}, [call.subject for call in calls])
+    clients = [facts.clients.get(call.key_hash) for call in calls]
+    attempts = [_attempt(call, client) for call, client in zip(calls, clients, strict=True)]
     desk = _Desk(tx, append, await idempotency.first_answers(tx, [one for one in attempts if one]), zone)
-    await append.load(fact.state.subject for fact in facts if fact.state)
-    answers = [await desk.take(*one) for one in zip(calls, facts, attempts, strict=True)]
+    await append.load(state.subject for state in facts.states if state)
+    answers = [await desk.take(*one) for one in zip(calls, clients, facts.states, attempts, strict=True)]
     await append.write()
     await idempotency.remember(tx, desk.answered)
     return answers
@@ -139,12 +140,14 @@ class _Desk:
         self._zone = zone
         self._newcomers: dict[Reference, str] = {}
 
-    async def take(self, call: Call, facts: Facts, attempt: Attempt | None) -> Recorded | ConsentError:
+    async def take(
+        self, call: Call, caller: Client | None, state: SubjectState | None, attempt: Attempt | None
+    ) -> Recorded | ConsentError:
         try:
-            client = authenticated(facts.client, Scope.CONSENTS_WRITE, self._append.at)
+            client = authenticated(caller, Scope.CONSENTS_WRITE, self._append.at)
             if attempt and attempt.name in self._first_answers:
                 return _RECORDED.validate_json(self._first_answers[attempt.name].for_retry(attempt))
-            recorded = await self._recorded(call, client, facts)
+            recorded = await self._recorded(call, client, state)
         except ConsentError as error:
             return error
         if attempt:
@@ -153,11 +156,11 @@ class _Desk:
             self.answered.append((attempt, answer))
         return recorded
 
-    async def _recorded(self, call: Call, client: Client, facts: Facts) -> Recorded:
+    async def _recorded(self, call: Call, client: Client, state: SubjectState | None) -> Recorded:
         policy = await _policy_shown(self._tx, call)
         purposes = _purposes_named(policy, call, client)
         statements = _statements(call, purposes, self._append.at)
-        known = self._subject(call, client, facts)
+        known = self._subject(call, client, state)
         speaker = await self._speaker(call, client, known)
         subject = known or await self._newcomer(call, client)
         noes = _noes_within(statements)
@@ -167,10 +170,10 @@ class _Desk:
         )
         return Recorded(subject, entries, self._states(subject, purposes), self._append.as_of)
 
-    def _subject(self, call: Call, client: Client, facts: Facts) -> str | None:
+    def _subject(self, call: Call, client: Client, found: SubjectState | None) -> str | None:
         if isinstance(call.subject, Identifier) and not client.may_touch(call.subject.namespace):
             raise ClientNotPermitted(f"This client is not registered for the namespace {call.subject.namespace}.")
-        state = visible(facts.state, client)
+        state = visible(found, client)
         if state is None and isinstance(call.subject, Pseudonym):
             raise SubjectNotFound("No subject that you may see has this reference.")
         return state.subject if state else self._newcomers.get(call.subject)
@@ -275,10 +278,10 @@ def leaf_state(standing: Standing | None, now: datetime) -> LeafState:
     return LeafState(name, standing.index, standing.made_at, standing.expires_at, standing.wording)
 
 
-def _attempt(call: Call, facts: Facts) -> Attempt | None:
-    if call.key is None or facts.client is None:
+def _attempt(call: Call, client: Client | None) -> Attempt | None:
+    if call.key is None or client is None:
         return None
-    return Attempt(facts.client.id, OPERATION, call.key, call.fingerprint)
+    return Attempt(client.id, OPERATION, call.key, call.fingerprint)
 
 
 def _detail(call: Call) -> ledger.JsonObject | None:

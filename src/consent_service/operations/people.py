@@ -123,11 +123,12 @@ async def exists(tx: ReadTx, name: Identifier) -> bool:
 
 async def seen(tx: ReadTx, client: Client, who: Reference) -> tuple[SubjectState, int]:
     """The state of a subject that the client may see, and the ledger's size. Raises SubjectNotFound for every other."""
-    facts = (await projection.facts_for(tx, [(None, who)]))[0]
+    facts = await projection.facts_for(tx, (), [who])
+    state = facts.states[0]
     foreign = isinstance(who, Identifier) and not client.may_touch(who.namespace)
-    if facts.state is None or foreign or not client.sees(facts.state.visible_in):
+    if state is None or foreign or not client.sees(state.visible_in):
         raise SubjectNotFound("No subject that you may see has this reference.")
-    return facts.state, facts.as_of
+    return state, facts.as_of
 
 
 async def _described(tx: ReadTx, client: Client, state: SubjectState, as_of: int) -> Person:

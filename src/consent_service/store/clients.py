@@ -1,12 +1,14 @@
 """The table of clients."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, select
 
 from consent_service.core import ledger
 from consent_service.core.clients import Client, Scope
+from consent_service.core.instants import from_text, instant
 from consent_service.store.db import ReadTx
 from consent_service.store.tables import client
 
@@ -23,6 +25,25 @@ def from_row(row: Row[Any]) -> Client:
         row.revoked_at,
         row.created_at,
     )
+
+
+def from_json(text: str) -> Client:
+    """A row of the table as one JSON object."""
+    row = json.loads(text)
+    return Client(
+        row["id"],
+        row["name"],
+        frozenset(Scope(scope) for scope in json.loads(row["scopes"])),
+        tuple(json.loads(row["purposes"])),
+        tuple(json.loads(row["namespaces"])),
+        _instant(row["expires_at"]),
+        _instant(row["revoked_at"]),
+        instant(from_text(row["created_at"])),
+    )
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else instant(from_text(text))
 
 
 def to_row(index: int, body: ledger.ClientChanged) -> dict[str, object]:

@@ -134,6 +134,18 @@ async def entries_after(tx: ReadTx, after: int, *, limit: int) -> list[Entry]:
     return [_entry(tx, row) for row in await tx.rows(_ENTRIES.where(ledger_entry.c.index > after).limit(limit))]
 
 
+async def details_at(tx: ReadTx, indexes: Sequence[int]) -> list[tuple[str, ledger.JsonObject]]:
+    """The subject and the personal detail of each of these entries, in order; the erased are left out."""
+    query = (
+        select(entry_detail, ledger_entry.c.subject, subject_key.c.wrapped_key)
+        .join(ledger_entry, ledger_entry.c.index == entry_detail.c.index)
+        .join(subject_key, subject_key.c.subject == ledger_entry.c.subject)
+        .where(entry_detail.c.index.in_(indexes))
+        .order_by(entry_detail.c.index)
+    )
+    return [(row.subject, _detail_of(tx, row)) for row in await tx.rows(query)]
+
+
 async def rebuild(tx: WriteTx) -> int:
     """Empty the projection and derive it again from the ledger, in flat memory; answers how many entries it read.
 
@@ -169,10 +181,15 @@ def _entry_row(index: int, body: ledger.Body) -> dict[str, object]:
 def _entry(tx: ReadTx, row: Row[Any]) -> Entry:
     index, detail = row._mapping["index"], None
     if row.ciphertext is not None and row.wrapped_key is not None:
-        key = tx.keyring.unwrap(row.subject, row.wrapped_key)
-        detail = json.loads(opened(key, row.ciphertext, _context(index, row.subject)))
+        detail = _detail_of(tx, row)
     erased = row.subject is not None and row.wrapped_key is None
     return Entry(index, row.at, ledger.from_bytes(row.body), row.body, row.leaf_hash, detail, erased)
+
+
+def _detail_of(tx: ReadTx, row: Row[Any]) -> ledger.JsonObject:
+    key = tx.keyring.unwrap(row.subject, row.wrapped_key)
+    detail: ledger.JsonObject = json.loads(opened(key, row.ciphertext, _context(row._mapping["index"], row.subject)))
+    return detail
 
 
 def _context(index: int, subject: str) -> str:

@@ -1,10 +1,11 @@
 """The table by which identifiers are found. The identifiers themselves lie encrypted beside the ledger."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import select
 
 from consent_service.core.people import Identifier
+from consent_service.store import ledger
 from consent_service.store.db import ReadTx
 from consent_service.store.tables import subject_identifier
 
@@ -15,3 +16,20 @@ async def subjects_named(tx: ReadTx, identifiers: Iterable[Identifier]) -> dict[
     query = select(subject_identifier.c.lookup, subject_identifier.c.subject)
     rows = await tx.rows(query.where(subject_identifier.c.lookup.in_(list(lookups))))
     return {lookups[row.lookup]: row.subject for row in rows}
+
+
+async def subjects_in(tx: ReadTx, namespace: str, *, after: str, limit: int) -> list[str]:
+    """The pseudonyms of the subjects with an identifier in a namespace, in order, from the one behind `after`."""
+    named = subject_identifier.c
+    query = select(named.subject).distinct().where(named.namespace == namespace, named.subject > after)
+    return [row.subject for row in await tx.rows(query.order_by(named.subject).limit(limit))]
+
+
+async def identifiers_in(tx: ReadTx, namespace: str, subjects: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The subjects' identifiers in a namespace, in clear, in the order in which they were added."""
+    named = subject_identifier.c
+    query = select(named.index).where(named.subject.in_(subjects), named.namespace == namespace)
+    found: dict[str, tuple[str, ...]] = {}
+    for subject, detail in await ledger.details_at(tx, [row[0] for row in await tx.rows(query)]):
+        found[subject] = (*found.get(subject, ()), str(detail["identifier"]))
+    return found

@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,82 +26,88 @@ TABLES = (subject_state, subject_identifier, policy_version, client)
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What one statement's snapshot says about one question.
+    """What one statement's snapshot says about a batch of questions.
 
-    `client` is None for an unknown key, `state` for an unknown subject, `version` while no policy is in force.
-    `head_at` is the time of the newest entry, or the clock's if that is later.
+    `as_of` is the ledger's size; `at` the time of its newest entry, or the clock's if that is later; `version` the
+    policy in force, None while there is none; `clients` the known ones, by the hashes of their keys; `states` one for
+    each subject asked about, in order, None for an unknown one.
     """
 
     as_of: int
     at: datetime
     version: str | None
-    client: Client | None
-    state: SubjectState | None
+    clients: Mapping[str, Client]
+    states: Sequence[SubjectState | None]
 
 
-_FACTS_COLUMNS = """
-SELECT h.size AS as_of, h.at AS head_at,
-  (SELECT p.version FROM policy_version p WHERE p.effective_at <= {later}
-   ORDER BY p.effective_at DESC, p."index" DESC LIMIT 1) AS version,
-  c.id, c.name, c.scopes, c.purposes, c.namespaces, c.expires_at, c.revoked_at, c.created_at,
-  s.subject, s.last_index, s.document
-"""
-
+# Three kinds of row, so that nothing is sent twice: the head, the clients, the subjects that are known.
 # The lateral joins leave the planner no choice but the indexes, whatever it believes about the tables' sizes.
-_FACTS_POSTGRESQL = (
-    _FACTS_COLUMNS.format(later="greatest(h.at, CAST(:now AS timestamptz))")
-    + """
-FROM unnest(CAST(:keys AS text[]), CAST(:lookups AS text[]), CAST(:subjects AS text[]))
-  WITH ORDINALITY AS q(key_hash, lookup, subject, n)
-CROSS JOIN ledger_head h
-LEFT JOIN LATERAL (SELECT * FROM client WHERE key_hash = q.key_hash LIMIT 1) c ON true
+_FACTS_POSTGRESQL = """
+SELECT 'head' AS what, CAST(NULL AS bigint) AS place, h.size AS number, h.at AS at, CAST(NULL AS text) AS name,
+  (SELECT p.version FROM policy_version p WHERE p.effective_at <= greatest(h.at, CAST(:now AS timestamptz))
+   ORDER BY p.effective_at DESC, p."index" DESC LIMIT 1) AS document
+FROM ledger_head h
+UNION ALL
+SELECT 'client', CAST(NULL AS bigint), CAST(NULL AS bigint), NULL, k.key_hash, CAST(row_to_json(c) AS text)
+FROM unnest(CAST(:keys AS text[])) k(key_hash)
+JOIN LATERAL (SELECT * FROM client WHERE key_hash = k.key_hash LIMIT 1) c ON true
+UNION ALL
+SELECT 'subject', q.place, s.last_index, NULL, s.subject, s.document
+FROM unnest(CAST(:lookups AS text[]), CAST(:subjects AS text[])) WITH ORDINALITY q(lookup, subject, place)
 LEFT JOIN LATERAL (SELECT subject FROM subject_identifier WHERE lookup = q.lookup LIMIT 1) i ON true
-LEFT JOIN LATERAL (SELECT * FROM subject_state WHERE subject = coalesce(i.subject, q.subject) LIMIT 1) s ON true
-ORDER BY q.n
+JOIN LATERAL (SELECT * FROM subject_state WHERE subject = coalesce(i.subject, q.subject) LIMIT 1) s ON true
 """
-)
 
-_FACTS_SQLITE = (
-    _FACTS_COLUMNS.format(later="max(h.at, :now)")
-    + """
+_FACTS_SQLITE = """
+SELECT 'head' AS what, NULL AS place, h.size AS number, h.at AS at, NULL AS name,
+  (SELECT p.version FROM policy_version p WHERE p.effective_at <= max(h.at, :now)
+   ORDER BY p.effective_at DESC, p."index" DESC LIMIT 1) AS document
+FROM ledger_head h
+UNION ALL
+SELECT 'client', NULL, NULL, NULL, c.key_hash, json_object('id', c.id, 'name', c.name, 'scopes', c.scopes,
+  'purposes', c.purposes, 'namespaces', c.namespaces, 'expires_at', c.expires_at, 'revoked_at', c.revoked_at,
+  'created_at', c.created_at)
+FROM json_each(:keys) k JOIN client c ON c.key_hash = k.value
+UNION ALL
+SELECT 'subject', q.key + 1, s.last_index, NULL, s.subject, s.document
 FROM json_each(:questions) q
-CROSS JOIN ledger_head h
-LEFT JOIN client c ON c.key_hash = json_extract(q.value, '$[0]')
-LEFT JOIN subject_identifier i ON i.lookup = json_extract(q.value, '$[1]')
-LEFT JOIN subject_state s ON s.subject = coalesce(i.subject, json_extract(q.value, '$[2]'))
-ORDER BY q.key
+LEFT JOIN subject_identifier i ON i.lookup = json_extract(q.value, '$[0]')
+JOIN subject_state s ON s.subject = coalesce(i.subject, json_extract(q.value, '$[1]'))
 """
-)
 
 
 def _typed(sql: str) -> TextualSelect:
-    clause = text(sql).bindparams(bindparam("now", type_=Instant))
-    return clause.columns(head_at=Instant, expires_at=Instant, revoked_at=Instant, created_at=Instant)
+    return text(sql).bindparams(bindparam("now", type_=Instant)).columns(at=Instant)
 
 
 _FACTS = {"postgresql": _typed(_FACTS_POSTGRESQL), "sqlite": _typed(_FACTS_SQLITE)}
 
 
-async def facts_for(tx: ReadTx, questions: Sequence[tuple[str | None, Reference]]) -> list[Facts]:
-    """What is known about each (hash of the client's key, subject), in order, from a single snapshot."""
-    keys = [key_hash for key_hash, _ in questions]
-    lookups = [tx.keyring.lookup(who) if isinstance(who, Identifier) else None for _, who in questions]
-    subjects = [who.value if isinstance(who, Pseudonym) else None for _, who in questions]
+async def facts_for(tx: ReadTx, key_hashes: Collection[str], subjects: Sequence[Reference]) -> Facts:
+    """What is known about these clients and these subjects, from a single snapshot."""
+    keys = list(key_hashes)
+    lookups = [tx.keyring.lookup(who) if isinstance(who, Identifier) else None for who in subjects]
+    pseudonyms = [who.value if isinstance(who, Pseudonym) else None for who in subjects]
     if tx.dialect == "postgresql":
-        parameters: dict[str, object] = {"keys": keys, "lookups": lookups, "subjects": subjects}
+        asked: dict[str, object] = {"keys": keys, "lookups": lookups, "subjects": pseudonyms}
     else:
-        parameters = {"questions": json.dumps(list(zip(keys, lookups, subjects, strict=True)))}
-    return [_facts(row, tx.now) for row in await tx.rows(_FACTS[tx.dialect], {"now": tx.now, **parameters})]
+        pairs = list(zip(lookups, pseudonyms, strict=True))
+        asked = {"keys": json.dumps(keys), "questions": json.dumps(pairs)}
+    return _facts(await tx.rows(_FACTS[tx.dialect], {"now": tx.now, **asked}), tx.now, len(subjects))
 
 
-def _facts(row: Row[Any], now: datetime) -> Facts:
-    return Facts(
-        row.as_of,
-        max(now, row.head_at),
-        row.version,
-        clients.from_row(row) if row.id else None,
-        projection.from_document(row.subject, row.last_index, row.document) if row.subject else None,
-    )
+def _facts(rows: Sequence[Row[Any]], now: datetime, count: int) -> Facts:
+    known: dict[str, Client] = {}
+    states: list[SubjectState | None] = [None] * count
+    size, at, version = 0, now, None
+    for what, place, number, head_at, name, document in map(tuple, rows):
+        if what == "subject":
+            states[place - 1] = projection.from_document(name, number, document)
+        elif what == "client":
+            known[name] = clients.from_json(document)
+        else:
+            size, at, version = number, max(now, head_at), document
+    return Facts(size, at, version, known, states)
 
 
 async def states_of(tx: ReadTx, subjects: Iterable[str]) -> dict[str, SubjectState]:

@@ -92,6 +92,7 @@ subject_identifier = Table(
     Column("index", BigInteger, nullable=False),
     Column("seal", LargeBinary),  # an HMAC over the row; written and checked once rows are sealed
     Index("subject_identifier_by_subject", "subject"),
+    Index("subject_identifier_by_namespace", "namespace", "subject"),
 )
 
 subject_state = Table(
@@ -140,8 +141,8 @@ decision = Table(
     metadata,
     Column("id", _Id, primary_key=True),
     Column("at", Instant, nullable=False),
-    Column("client", _Id, nullable=False),
-    Column("subject", _Id),  # null for an unknown person
+    Column("client", _Id, nullable=False),  # for whom it was decided
+    Column("subject", _Id),  # null for an unknown person, and for a filter as a whole
     Column("purpose", String(200), nullable=False),
     Column("within", String(200)),
     Column("permitted", Boolean, nullable=False),
@@ -149,7 +150,17 @@ decision = Table(
     Column("policy_version", String(64), nullable=False),
     Column("as_of", BigInteger, nullable=False),
     Column("expires_at", Instant),
+    Column("namespace", String(32)),  # of the identifier that was asked with; null for a pseudonym
+    Column("asked_by", _Id),  # the client that asked, where that is another one
+    Column("part_of", _Id),  # the filter that this was a part of
     Index("decision_by_subject", "subject", "id"),
+)
+Index(
+    "decision_by_part_of",
+    decision.c.part_of,
+    decision.c.id,
+    sqlite_where=decision.c.part_of.is_not(None),
+    postgresql_where=decision.c.part_of.is_not(None),
 )
 
 idempotency = Table(

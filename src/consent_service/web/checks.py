@@ -6,9 +6,9 @@ from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
 from consent_service.core.clients import Scope
-from consent_service.core.decision import Question
+from consent_service.core.decision import Decision, Question
 from consent_service.core.reasons import Reason, ReasonCode, sentence
-from consent_service.operations.checks import Asked, Decision
+from consent_service.operations.checks import Asked
 from consent_service.web.auth import with_scope
 from consent_service.web.bodies import Body, StrictRoute
 from consent_service.web.deps import InRoom, Language

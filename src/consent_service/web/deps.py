@@ -10,11 +10,12 @@ from pydantic import BaseModel, TypeAdapter
 
 from consent_service.core import ledger, people
 from consent_service.core.clients import Client, Scope
+from consent_service.core.decision import Decision
 from consent_service.core.errors import InvalidInput, SubjectNotFound
 from consent_service.core.people import Identifier, Pseudonym, Reference
 from consent_service.lanes import Lane, read_alone, write_alone
 from consent_service.operations import clients
-from consent_service.operations.checks import Asked, Decision
+from consent_service.operations.checks import Asked
 from consent_service.operations.consents import Call, Recorded
 from consent_service.store import idempotency
 from consent_service.store import ledger as ledger_store
