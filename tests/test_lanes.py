@@ -117,7 +117,7 @@ async def test_after_a_row_that_only_the_database_refuses_the_others_run_again_a
 async def test_a_failed_commit_is_everybodys_error_and_nothing_is_acknowledged(
     school: School, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def failing(_: object) -> None:
+    async def failing(*_: object) -> None:
         raise OSError("the disk is full")
 
     monkeypatch.setattr("consent_service.store.db._commit", failing)

@@ -2,15 +2,17 @@
 
 import logging
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
+import aiosqlite
 import asyncpg
-from sqlalchemy import Executable, Row, TextClause, TextualSelect, event, make_url
+from sqlalchemy import Connection, Executable, Row, TextClause, TextualSelect, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
@@ -21,19 +23,51 @@ from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from consent_service.core.errors import Unavailable
 from consent_service.core.ids import Entropy
+from consent_service.core.instants import from_text
 from consent_service.core.keyring import Keyring
 from consent_service.core.policy import Policy
 
+Result = TypeVar("Result")
 Parameters = Mapping[str, object]
 Query = TypedReturnsRows[Any] | TextClause | TextualSelect
 _COMMAND_TIMEOUT = 5.0  # seconds; a lane gives up on its callers' behalf long before
 _CONNECT_TIMEOUT = 1.5
+_BEGIN = {"postgresql": "BEGIN", "sqlite": "BEGIN IMMEDIATE"}
+_REFUSED_ROW = (IntegrityError, DataError, sqlite3.IntegrityError, sqlite3.DataError)
+_WRONG_STATEMENT = (ProgrammingError, sqlite3.ProgrammingError, asyncpg.SyntaxOrAccessError)
 
 logger = logging.getLogger(__name__)
 
 
 class DataFault(Exception):
     """The database refused a row that the rules had let through; the transaction was rolled back."""
+
+
+class Driver(Protocol):
+    """The driver's own connection, for the few statements that run at every check."""
+
+    async def fetch(self, statement: str, *arguments: object) -> Sequence[Sequence[Any]]:
+        """All rows of a statement."""
+
+    async def execute(self, statement: str, *arguments: object) -> object:
+        """Run a statement that has no rows."""
+
+    async def executemany(self, statement: str, rows: Sequence[Sequence[object]]) -> object:
+        """Run a statement once for each row of arguments."""
+
+
+class _SqliteDriver:
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+
+    async def fetch(self, statement: str, *arguments: object) -> Sequence[Sequence[Any]]:
+        return list(await self._connection.execute_fetchall(statement, arguments))
+
+    async def execute(self, statement: str, *arguments: object) -> None:
+        await self._connection.execute_fetchall(statement, arguments)
+
+    async def executemany(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
+        await self._connection.executemany(statement, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +79,7 @@ class ReadTx:
     """
 
     _connection: AsyncConnection
+    _driver: Driver
     keyring: Keyring
     now: datetime
     compiled: dict[str, Policy]
@@ -62,6 +97,17 @@ class ReadTx:
         """The first row of a query, or None."""
         return (await self._connection.execute(query, parameters)).first()
 
+    async def fetch(self, statement: str, *arguments: object) -> Sequence[Sequence[Any]]:
+        """All rows of a statement in the driver's own words: $1 and arrays on PostgreSQL, ?1 and JSON on SQLite.
+
+        For what runs at every check: it costs half of what the general way does.
+        """
+        return await self._driver.fetch(statement, *arguments)
+
+    def loaded(self, stored: datetime | str) -> datetime:
+        """An instant as the driver gave it."""
+        return from_text(stored) if isinstance(stored, str) else stored
+
 
 @dataclass(frozen=True, slots=True)
 class WriteTx(ReadTx):
@@ -74,6 +120,20 @@ class WriteTx(ReadTx):
         if isinstance(parameters, Sequence) and not parameters:
             return 0
         return (await self._connection.execute(statement, parameters)).rowcount
+
+    async def run_sync(self, work: Callable[[Connection], Result]) -> Result:
+        """Run work that wants SQLAlchemy's own connection, such as a migration; it is told that we have begun."""
+        if not self._connection.in_transaction():
+            await self._connection.begin()
+        return await self._connection.run_sync(work)
+
+    async def run(self, statement: str, *arguments: object) -> None:
+        """Run a statement without rows, in the driver's own words, as `fetch` does."""
+        await self._driver.execute(statement, *arguments)
+
+    async def run_many(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
+        """Run a statement once for each row of arguments, in the driver's own words."""
+        await self._driver.executemany(statement, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +155,7 @@ class Database:
         """Open a reading transaction. Raises Unavailable when the database cannot be asked."""
         with _translated():
             async with self.reading.connect() as connection:
-                yield ReadTx(connection, self.keyring, self.clock(), self.compiled)
+                yield ReadTx(connection, await _driver(connection), self.keyring, self.clock(), self.compiled)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[WriteTx]:
@@ -106,12 +166,13 @@ class Database:
         """
         with _translated():
             async with self.writing.connect() as connection:
+                driver = await _driver(connection)
                 try:
-                    await connection.begin()
-                    yield WriteTx(connection, self.keyring, self.clock(), self.compiled, self.entropy)
-                    await _commit(connection)
-                except (OSError, TimeoutError, asyncpg.InterfaceError):
-                    await connection.invalidate()
+                    await driver.execute(_BEGIN[connection.dialect.name])
+                    yield WriteTx(connection, driver, self.keyring, self.clock(), self.compiled, self.entropy)
+                    await _commit(connection, driver)
+                except BaseException as error:
+                    await _undo(connection, driver, error)
                     raise
 
     async def dispose(self) -> None:
@@ -143,10 +204,10 @@ def _sqlite_writer(url: URL) -> AsyncEngine:
         pool_size=1,
         max_overflow=0,
         pool_timeout=_COMMAND_TIMEOUT,
+        pool_reset_on_return=None,  # `write` ends every transaction itself
         hide_parameters=True,
     )
     _on_connect(engine, ["journal_mode=WAL", "synchronous=FULL", "recursive_triggers=ON", "foreign_keys=ON"])
-    _begin_with(engine, "BEGIN IMMEDIATE")
     return engine
 
 
@@ -154,10 +215,13 @@ def _sqlite_readers(url: URL) -> AsyncEngine:
     """Readers that cannot write, nor checkpoint."""
     file = Path(url.database or "").absolute().as_uri()
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{file}?mode=ro&uri=true", pool_size=4, max_overflow=4, hide_parameters=True
+        f"sqlite+aiosqlite:///{file}?mode=ro&uri=true",
+        pool_size=4,
+        max_overflow=4,
+        pool_reset_on_return=None,
+        hide_parameters=True,
     )
     _on_connect(engine, ["query_only=ON"])
-    _begin_with(engine, "BEGIN")
     return engine
 
 
@@ -171,23 +235,23 @@ def _on_connect(engine: AsyncEngine, pragmas: Sequence[str]) -> None:
         cursor.close()
 
 
-def _begin_with(engine: AsyncEngine, begin: str) -> None:
-    @event.listens_for(engine.sync_engine, "begin")
-    def say_begin(connection: Any) -> None:  # noqa: ANN401 (SQLAlchemy's event signature)
-        connection.exec_driver_sql(begin)
-
-
 def _postgresql(url: URL) -> AsyncEngine:
     engine = create_async_engine(
         url.set(drivername="postgresql+asyncpg"),
         pool_size=8,
         max_overflow=8,
         pool_timeout=_CONNECT_TIMEOUT,
+        pool_reset_on_return=None,  # `write` ends every transaction itself
+        isolation_level="AUTOCOMMIT",  # we say BEGIN ourselves
         hide_parameters=True,
         connect_args={
             "timeout": _CONNECT_TIMEOUT,
             "command_timeout": _COMMAND_TIMEOUT,
-            "server_settings": {"application_name": "consent-service", "jit": "off"},
+            "server_settings": {
+                "application_name": "consent-service",
+                "jit": "off",
+                "plan_cache_mode": "force_generic_plan",  # planning took longer than the check
+            },
         },
     )
 
@@ -200,7 +264,21 @@ def _postgresql(url: URL) -> AsyncEngine:
     return engine
 
 
-async def _commit(connection: AsyncConnection) -> None:
+async def _driver(connection: AsyncConnection) -> Driver:
+    raw: Any = (await connection.get_raw_connection()).driver_connection
+    return _SqliteDriver(raw) if connection.dialect.name == "sqlite" else raw
+
+
+async def _undo(connection: AsyncConnection, driver: Driver, error: BaseException) -> None:
+    """Roll back; close a connection of which we cannot know where it stands."""
+    if isinstance(error, Exception) and not isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError):
+        with suppress(Exception):
+            await driver.execute("ROLLBACK")
+            return
+    await connection.invalidate()
+
+
+async def _commit(connection: AsyncConnection, driver: Driver) -> None:
     """Commit, and mistrust a commit that came with a warning.
 
     PostgreSQL reports COMMIT as done when its wait for a synchronous standby is cancelled, with only a warning
@@ -208,7 +286,7 @@ async def _commit(connection: AsyncConnection) -> None:
     """
     warnings: list[str] = connection.info.get("warnings", [])
     warnings.clear()
-    await connection.commit()
+    await driver.execute("COMMIT")
     if "01000" in warnings:
         raise Unavailable("The commit may not have reached the standby; repeat with the same Idempotency-Key.")
 
@@ -218,14 +296,14 @@ def _translated() -> Iterator[None]:
     """Bring the drivers' many errors down to our two. A wrong statement of ours stays what it is."""
     try:
         yield
-    except DBAPIError as error:
-        state = getattr(error.orig, "sqlstate", None) or ""
-        if isinstance(error, IntegrityError | DataError) or state[:2] in ("22", "23"):
-            raise DataFault(type(error.orig).__name__) from error
-        if isinstance(error, ProgrammingError):
+    except (DBAPIError, sqlite3.Error, asyncpg.PostgresError) as error:
+        state = getattr(getattr(error, "orig", error), "sqlstate", None) or ""
+        if isinstance(error, _REFUSED_ROW) or state[:2] in ("22", "23"):
+            raise DataFault(type(getattr(error, "orig", error)).__name__) from error
+        if isinstance(error, _WRONG_STATEMENT):
             raise
         raise _unavailable(error) from error
-    except (OSError, TimeoutError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, TimeoutError, PoolTimeout, asyncpg.InterfaceError) as error:
         raise _unavailable(error) from error
 
 

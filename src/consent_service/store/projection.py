@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, TextualSelect, bindparam, delete, insert, select, text, update
+from sqlalchemy import bindparam, delete, insert, select, text, update
 
 from consent_service.core import ledger, projection
 from consent_service.core.clients import Client
+from consent_service.core.instants import to_text
 from consent_service.core.keyring import Keyring
 from consent_service.core.people import Identifier, Pseudonym, Reference, identifier
 from consent_service.core.projection import SubjectState
 from consent_service.store import clients
 from consent_service.store.db import ReadTx, WriteTx
-from consent_service.store.tables import Instant, client, policy_version, subject_identifier, subject_state
+from consent_service.store.tables import client, policy_version, subject_identifier, subject_state
 
 TABLES = (subject_state, subject_identifier, policy_version, client)
 """What a rebuild empties and fills again."""
@@ -44,43 +45,36 @@ class Facts:
 # The lateral joins leave the planner no choice but the indexes, whatever it believes about the tables' sizes.
 _FACTS_POSTGRESQL = """
 SELECT 'head' AS what, CAST(NULL AS bigint) AS place, h.size AS number, h.at AS at, CAST(NULL AS text) AS name,
-  (SELECT p.version FROM policy_version p WHERE p.effective_at <= greatest(h.at, CAST(:now AS timestamptz))
+  (SELECT p.version FROM policy_version p WHERE p.effective_at <= greatest(h.at, $1::timestamptz)
    ORDER BY p.effective_at DESC, p."index" DESC LIMIT 1) AS document
 FROM ledger_head h
 UNION ALL
 SELECT 'client', CAST(NULL AS bigint), CAST(NULL AS bigint), NULL, k.key_hash, CAST(row_to_json(c) AS text)
-FROM unnest(CAST(:keys AS text[])) k(key_hash)
+FROM unnest($2::text[]) k(key_hash)
 JOIN LATERAL (SELECT * FROM client WHERE key_hash = k.key_hash LIMIT 1) c ON true
 UNION ALL
 SELECT 'subject', q.place, s.last_index, NULL, s.subject, s.document
-FROM unnest(CAST(:lookups AS text[]), CAST(:subjects AS text[])) WITH ORDINALITY q(lookup, subject, place)
+FROM unnest($3::text[], $4::text[]) WITH ORDINALITY q(lookup, subject, place)
 LEFT JOIN LATERAL (SELECT subject FROM subject_identifier WHERE lookup = q.lookup LIMIT 1) i ON true
 JOIN LATERAL (SELECT * FROM subject_state WHERE subject = coalesce(i.subject, q.subject) LIMIT 1) s ON true
 """
 
 _FACTS_SQLITE = """
 SELECT 'head' AS what, NULL AS place, h.size AS number, h.at AS at, NULL AS name,
-  (SELECT p.version FROM policy_version p WHERE p.effective_at <= max(h.at, :now)
+  (SELECT p.version FROM policy_version p WHERE p.effective_at <= max(h.at, ?1)
    ORDER BY p.effective_at DESC, p."index" DESC LIMIT 1) AS document
 FROM ledger_head h
 UNION ALL
 SELECT 'client', NULL, NULL, NULL, c.key_hash, json_object('id', c.id, 'name', c.name, 'scopes', c.scopes,
   'purposes', c.purposes, 'namespaces', c.namespaces, 'expires_at', c.expires_at, 'revoked_at', c.revoked_at,
   'created_at', c.created_at)
-FROM json_each(:keys) k JOIN client c ON c.key_hash = k.value
+FROM json_each(?2) k JOIN client c ON c.key_hash = k.value
 UNION ALL
 SELECT 'subject', q.key + 1, s.last_index, NULL, s.subject, s.document
-FROM json_each(:questions) q
+FROM json_each(?3) q
 LEFT JOIN subject_identifier i ON i.lookup = json_extract(q.value, '$[0]')
 JOIN subject_state s ON s.subject = coalesce(i.subject, json_extract(q.value, '$[1]'))
 """
-
-
-def _typed(sql: str) -> TextualSelect:
-    return text(sql).bindparams(bindparam("now", type_=Instant)).columns(at=Instant)
-
-
-_FACTS = {"postgresql": _typed(_FACTS_POSTGRESQL), "sqlite": _typed(_FACTS_SQLITE)}
 
 
 async def facts_for(tx: ReadTx, key_hashes: Collection[str], subjects: Sequence[Reference]) -> Facts:
@@ -89,24 +83,24 @@ async def facts_for(tx: ReadTx, key_hashes: Collection[str], subjects: Sequence[
     lookups = [tx.keyring.lookup(who) if isinstance(who, Identifier) else None for who in subjects]
     pseudonyms = [who.value if isinstance(who, Pseudonym) else None for who in subjects]
     if tx.dialect == "postgresql":
-        asked: dict[str, object] = {"keys": keys, "lookups": lookups, "subjects": pseudonyms}
+        rows = await tx.fetch(_FACTS_POSTGRESQL, tx.now, keys, lookups, pseudonyms)
     else:
-        pairs = list(zip(lookups, pseudonyms, strict=True))
-        asked = {"keys": json.dumps(keys), "questions": json.dumps(pairs)}
-    return _facts(await tx.rows(_FACTS[tx.dialect], {"now": tx.now, **asked}), tx.now, len(subjects))
+        pairs = json.dumps(list(zip(lookups, pseudonyms, strict=True)))
+        rows = await tx.fetch(_FACTS_SQLITE, to_text(tx.now), json.dumps(keys), pairs)
+    return _facts(tx, rows, len(subjects))
 
 
-def _facts(rows: Sequence[Row[Any]], now: datetime, count: int) -> Facts:
+def _facts(tx: ReadTx, rows: Sequence[Sequence[Any]], count: int) -> Facts:
     known: dict[str, Client] = {}
     states: list[SubjectState | None] = [None] * count
-    size, at, version = 0, now, None
-    for what, place, number, head_at, name, document in map(tuple, rows):
+    size, at, version = 0, tx.now, None
+    for what, place, number, head_at, name, document in rows:
         if what == "subject":
             states[place - 1] = projection.from_document(name, number, document)
         elif what == "client":
             known[name] = clients.from_json(document)
         else:
-            size, at, version = number, max(now, head_at), document
+            size, at, version = number, max(tx.now, tx.loaded(head_at)), document
     return Facts(size, at, version, known, states)
 
 

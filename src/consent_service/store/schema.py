@@ -39,5 +39,5 @@ async def current(database: Database) -> str | None:
 
 async def migrate(database: Database) -> None:
     """Bring the database to the newest migration, in one transaction."""
-    async with database.writing.begin() as connection:
-        await connection.run_sync(lambda sync: command.upgrade(config(sync), "head"))
+    async with database.write() as tx:
+        await tx.run_sync(lambda sync: command.upgrade(config(sync), "head"))

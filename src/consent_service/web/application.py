@@ -6,19 +6,35 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.types import Receive, Scope, Send
 
 from consent_service import __version__
 from consent_service.web import checks, clients, consents, docs, people, policies, problems, service
 from consent_service.web.edge import Edge, Measures
 from consent_service.web.limits import BodyLimit, RateLimit
 from consent_service.web.openapi import GUIDE, TAGS, TITLE
+from consent_service.web.slim import Slim
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def application(rate: str, lifespan: Lifespan) -> FastAPI:
+class Application(FastAPI):
+    """FastAPI with our own layers around it, not inside: the slim path passes by all of its machinery."""
+
+    def surround(self, rate: str) -> None:
+        """Put the layers around: the edge outermost, then what turns failures into problems, then the limits."""
+        inner = RateLimit(Slim(super().__call__), rate)
+        self._layers = Edge(problems.Failures(BodyLimit(inner)), self.state.measures)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        scope["app"] = self
+        await self._layers(scope, receive, send)
+
+
+def application(rate: str, lifespan: Lifespan) -> Application:
     """The HTTP application. `lifespan` opens the Room and puts it into `app.state.room`."""
-    app = FastAPI(
+    app = Application(
         title=TITLE,
         version=__version__,
         description=GUIDE,
@@ -33,10 +49,8 @@ def application(rate: str, lifespan: Lifespan) -> FastAPI:
     app.mount("/docs/assets", docs.ASSETS)
     problems.install(app)
     app.state.measures = Measures()
-    app.add_middleware(RateLimit, rate=rate)
-    app.add_middleware(BodyLimit)
-    app.add_middleware(problems.Failures)
-    app.add_middleware(Edge, measures=app.state.measures)
+    app.add_middleware(problems.Failures)  # before Starlette's own sees a failure
+    app.surround(rate)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app
 

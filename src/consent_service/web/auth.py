@@ -7,6 +7,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from consent_service.core.clients import Scope, is_well_formed
 from consent_service.core.errors import Unauthenticated
+from consent_service.core.keyring import Keyring
 
 bearer = HTTPBearer(
     scheme_name="ClientKey",
@@ -19,12 +20,21 @@ async def key_hash(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> str:
     """The hash under which the caller's key would be stored. Raises Unauthenticated for what cannot be a key."""
-    if credentials is None:
+    return _hashed(request.app.state.room.database.keyring, credentials.credentials if credentials else None)
+
+
+def key_hash_in(authorization: str, keyring: Keyring) -> str:
+    """The same, from the header itself (RFC 6750 section 2.1)."""
+    scheme, _, key = authorization.partition(" ")
+    return _hashed(keyring, key.strip() or None if scheme.lower() == "bearer" else None)
+
+
+def _hashed(keyring: Keyring, key: str | None) -> str:
+    if key is None:
         raise Unauthenticated("Send your key: Authorization: Bearer csk_…")
-    if not is_well_formed(credentials.credentials):
+    if not is_well_formed(key):
         raise Unauthenticated("This is not a key, or it was copied with a mistake; it begins with csk_.")
-    hashed: str = request.app.state.room.database.keyring.key_hash(credentials.credentials)
-    return hashed
+    return keyring.key_hash(key)
 
 
 def with_scope(scope: Scope) -> Any:  # noqa: ANN401 (FastAPI's own type for a dependency)

@@ -31,7 +31,7 @@ class StrictRoute(APIRoute):
             return handle
 
         async def handle_strictly(request: Request) -> Response:
-            _refuse_other_media_types(request.headers.get("content-type", ""))
+            refuse_other_media_types(request.headers.get("content-type", ""))
             request._json = parsed(await request.body())  # noqa: SLF001 (where Starlette keeps the parsed body)
             return await handle(request)
 
@@ -41,11 +41,13 @@ class StrictRoute(APIRoute):
 def parsed(body: bytes) -> Any:  # noqa: ANN401 (JSON, on its way to pydantic)
     """The JSON value. Raises MalformedJson, or InvalidInput for text that cannot be stored."""
     try:
-        value = json.loads(body, object_pairs_hook=_object, parse_constant=_refuse_constant)
-        faults = _faults(value, "")
+        value = _DECODER.decode(body.decode())
+        faults = _faults(value, "") if b"\\u" in body else []  # NUL and surrogates come in as escapes only
     except (ValueError, RecursionError) as error:
         what = str(error) if isinstance(error, _Ambiguous) else "the body is not JSON (RFC 8259) in UTF-8"
         raise MalformedJson(f"Send a JSON object: {what}.") from None
+    if not isinstance(value, dict):
+        raise InvalidInput.at("", "send a JSON object, in braces")
     if faults:
         raise InvalidInput("The body has text that cannot be stored; see errors.", errors=faults)
     return value
@@ -64,6 +66,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(_: str) -> NoReturn:
     raise _Ambiguous("NaN and Infinity are not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)
 
 
 def _faults(value: Any, pointer: str) -> list[Fault]:  # noqa: ANN401 (JSON)
@@ -91,6 +96,7 @@ def _wrong_text(text: str) -> str | None:
     return None
 
 
-def _refuse_other_media_types(content_type: str) -> None:
+def refuse_other_media_types(content_type: str) -> None:
+    """Take a body only as JSON. Raises WrongMediaType."""
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise WrongMediaType("Send the body as JSON, with the header Content-Type: application/json.")

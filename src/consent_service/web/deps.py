@@ -192,9 +192,16 @@ def pseudonym(text: str) -> Pseudonym:
 
 
 def language_of(request: Request) -> str:
-    """`ja` if the caller prefers Japanese over English (RFC 9110 section 12.5.4), else `en`."""
+    """The language that the caller prefers."""
+    return language_in(request.headers.get("accept-language", ""))
+
+
+def language_in(accepted: str) -> str:
+    """`ja` if an Accept-Language prefers Japanese over English (RFC 9110 section 12.5.4), else `en`."""
+    if "ja" not in accepted.lower():
+        return "en"
     best: dict[str, float] = {}
-    for part in request.headers.get("accept-language", "").split(","):
+    for part in accepted.split(","):
         tag, _, quality = part.strip().lower().partition(";q=")
         try:
             best[tag[:2]] = max(best.get(tag[:2], 0.0), float(quality or 1))

@@ -6,20 +6,26 @@ import uuid
 from collections.abc import MutableMapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_API_POLICY = "default-src 'none'; frame-ancestors 'none'"
-_DOCS_POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
+RawHeaders = list[tuple[bytes, bytes]]
 
-_SECURITY = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_POLICY = b"content-security-policy"
+_API_POLICY = (_POLICY, b"default-src 'none'; frame-ancestors 'none'")
+_DOCS_POLICY = (
+    _POLICY,
+    b"default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
+)
+
+_SECURITY = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_NO_STORE = (b"cache-control", b"no-store")
+_HTTPS_ONLY = (b"strict-transport-security", b"max-age=63072000")
 
 
 class Measures:
@@ -58,7 +64,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(Headers(scope=scope).get("x-request-id"))
+        request_id = _request_id(header_of(scope, b"x-request-id"))
         scope.setdefault("state", {})["request_id"] = request_id
         started, status = time.perf_counter(), 500
 
@@ -66,7 +72,7 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _add_headers(MutableHeaders(scope=message), scope, request_id)
+                message["headers"] = _dressed(list(message.get("headers", ())), scope, request_id)
             await send(message)
 
         try:
@@ -78,6 +84,15 @@ class Edge:
         method, route = scope["method"], route_of(scope)
         self._measures.requests.labels(method, route, str(status)).inc()
         self._measures.seconds.labels(method, route).observe(seconds)
+
+
+def header_of(scope: Scope, name: bytes) -> str | None:
+    """A request header, the first of its name, which is in small letters as ASGI has it; None where there is none."""
+    for key, value in scope["headers"]:
+        if key == name:
+            text: str = value.decode("latin-1")
+            return text
+    return None
 
 
 def request_id_of(scope: MutableMapping[str, object]) -> str:
@@ -95,10 +110,12 @@ def _request_id(given: str | None) -> str:
     return given if given and _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
-def _add_headers(headers: MutableHeaders, scope: Scope, request_id: str) -> None:
-    headers["X-Request-ID"] = request_id
-    for name, value in _SECURITY.items():
-        headers.setdefault(name, value)
-    headers["Content-Security-Policy"] = _DOCS_POLICY if scope["path"].startswith("/docs") else _API_POLICY
+def _dressed(headers: RawHeaders, scope: Scope, request_id: str) -> RawHeaders:
+    """An answer's headers with ours. What may be cached says so itself; nothing else is."""
+    policy = _DOCS_POLICY if scope["path"].startswith("/docs") else _API_POLICY
+    ours = [(b"x-request-id", request_id.encode()), policy, *_SECURITY]
+    if all(name != b"cache-control" for name, _ in headers):
+        ours.append(_NO_STORE)
     if scope.get("scheme") == "https":
-        headers["Strict-Transport-Security"] = "max-age=63072000"
+        ours.append(_HTTPS_ONLY)
+    return [*headers, *ours]

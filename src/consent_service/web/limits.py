@@ -3,13 +3,12 @@
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from consent_service.core.clients import is_well_formed
 from consent_service.core.errors import BodyTooLarge
 from consent_service.web import problems
-from consent_service.web.edge import request_id_of
+from consent_service.web.edge import header_of, request_id_of
 
 BODY_LIMIT = 64 * 1024
 _FREE = ("/livez", "/readyz", "/metrics")
@@ -26,7 +25,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "")
+        declared = header_of(scope, b"content-length") or ""
         if declared.isdigit() and int(declared) > BODY_LIMIT:
             answer = problems.response("body_too_large", _too_large(), request_id_of(scope))
             await answer(scope, receive, send)
@@ -73,7 +72,7 @@ class RateLimit:
 
 
 def _caller(scope: Scope) -> str:
-    given = Headers(scope=scope).get("authorization", "")
+    given = header_of(scope, b"authorization") or ""
     key = given[len("Bearer ") :]
     if is_well_formed(key):
         return key

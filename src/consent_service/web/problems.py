@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -137,9 +138,14 @@ async def _on_consent_error(request: Request, error: Exception) -> JSONResponse:
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise error
-    faults = [_fault(one["loc"], one["type"], one["msg"]) for one in error.errors()]
+    return of_validation(error.errors(), request_id_of(request.scope))
+
+
+def of_validation(found: Sequence[Mapping[str, Any]], request_id: str, *place: str) -> JSONResponse:
+    """The response for pydantic's errors. `place` says where their paths begin, unless they say so themselves."""
+    faults = [_fault((*place, *one["loc"]), one["type"], one["msg"]) for one in found]
     detail = "The request has members that cannot be accepted; see errors."
-    return response("validation_failed", detail, request_id_of(request.scope), faults)
+    return response("validation_failed", detail, request_id, faults)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
