@@ -11,12 +11,14 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from consent_service import examples, keys, worker
+from consent_service.core.authzen import Vocabulary
 from consent_service.core.clients import Scope
 from consent_service.core.decision import Decision
 from consent_service.core.ids import Entropy
 from consent_service.core.instants import instant
 from consent_service.lanes import Lane, write_alone
 from consent_service.operations import checks, clients, consents, policies
+from consent_service.operations.authzen import Terms
 from consent_service.operations.checks import Asked
 from consent_service.operations.clients import NewClient
 from consent_service.operations.consents import Call, Recorded
@@ -114,7 +116,14 @@ def _room(service: Service, measures: Measures) -> Room:
         measures,
         service.settings.default_namespace,
         service.settings.time_zone,
+        _terms(service.settings),
     )
+
+
+def _terms(settings: Settings) -> Terms:
+    types = (settings.authzen_subject_types, settings.authzen_resource_types)
+    recorded = settings.decision_log is DecisionLog.DURABLE
+    return Terms(Vocabulary(*types, settings.default_namespace), settings.time_zone, recorded)
 
 
 async def _prepare(

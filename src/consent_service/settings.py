@@ -2,10 +2,11 @@
 
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class DecisionLog(StrEnum):
@@ -13,6 +14,14 @@ class DecisionLog(StrEnum):
 
     DURABLE = "durable"
     OFF = "off"
+
+
+def _listed(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed), Field(min_length=1)]
+"""Names with commas between them."""
 
 
 class Settings(BaseSettings):
@@ -27,6 +36,8 @@ class Settings(BaseSettings):
     time_zone: ZoneInfo = ZoneInfo("Asia/Tokyo")
     decision_log: DecisionLog = DecisionLog.DURABLE
     rate_limit: str = "2000/second"
+    authzen_subject_types: Names = ("client",)
+    authzen_resource_types: Names = ("person",)
     keys_dir: Path | None = None
     master_key: SecretStr | None = None
     master_key_file: Path | None = None

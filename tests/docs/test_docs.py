@@ -57,6 +57,15 @@ def test_every_command_is_explained() -> None:
     assert names <= rows("settings.md")
 
 
+def test_every_test_that_conformance_names_is_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (DOCS / "conformance.md").read_text()))
+    there = {
+        name for file in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", file.read_text())
+    }
+    assert named
+    assert named - there == set()
+
+
 @pytest.mark.parametrize("page", sorted([ROOT / "README.md", *DOCS.rglob("*.md")]), ids=lambda page: page.name)
 def test_every_link_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):

@@ -51,6 +51,12 @@ class MalformedJson(ConsentError):
     code = "malformed_json"
 
 
+class MalformedRequest(ConsentError):
+    """The request is not one of OpenID AuthZEN's, which wants a 400 for it (Authorization API 1.0, section 10.1.2)."""
+
+    code = "malformed_request"
+
+
 class WrongMediaType(ConsentError):
     """The body is not labelled as JSON."""
 

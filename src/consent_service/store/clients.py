@@ -1,6 +1,7 @@
 """The table of clients."""
 
 import json
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -78,6 +79,15 @@ async def live_by_name(tx: ReadTx, name: str) -> Client | None:
     """The client of this name that is not revoked."""
     row = await tx.first(select(client).where(client.c.name == name, client.c.revoked_at.is_(None)))
     return from_row(row) if row else None
+
+
+async def live_named(tx: ReadTx, names: Collection[str]) -> dict[str, Client]:
+    """The clients of these names whose keys still count, by name."""
+    if not names:
+        return {}
+    rows = await tx.rows(select(client).where(client.c.name.in_(list(names)), client.c.revoked_at.is_(None)))
+    found = [from_row(row) for row in rows]
+    return {one.name: one for one in found if one.is_live(tx.now)}
 
 
 async def page(tx: ReadTx, *, after: str | None, limit: int) -> list[Client]:

@@ -1,5 +1,6 @@
 """The check."""
 
+from collections.abc import Iterable
 from typing import Annotated, Self
 
 from fastapi import APIRouter
@@ -65,7 +66,7 @@ class DecisionOut(Output):
         """From the product's own value."""
         return cls(
             permitted=decision.verdict.permitted,
-            reasons=[_reason(reason, language) for reason in decision.verdict.reasons],
+            reasons=reasons_out(decision.verdict.reasons, language),
             purpose=decision.question.purpose,
             policy_version=decision.policy_version,
             expires_at=decision.verdict.expires_at,
@@ -95,5 +96,9 @@ async def check(
     return DecisionOut.of(decision, language)
 
 
-def _reason(reason: Reason, language: str) -> ReasonOut:
-    return ReasonOut(code=reason.code, purpose=reason.purpose, message=sentence(reason, language), index=reason.index)
+def reasons_out(reasons: Iterable[Reason], language: str) -> list[ReasonOut]:
+    """Reasons with their sentences."""
+    return [
+        ReasonOut(code=one.code, purpose=one.purpose, message=sentence(one, language), index=one.index)
+        for one in reasons
+    ]

@@ -15,6 +15,7 @@ from consent_service.core.errors import InvalidInput, SubjectNotFound
 from consent_service.core.people import Identifier, Pseudonym, Reference
 from consent_service.lanes import Lane, read_alone, write_alone
 from consent_service.operations import clients
+from consent_service.operations.authzen import Terms
 from consent_service.operations.checks import Asked
 from consent_service.operations.consents import Call, Recorded
 from consent_service.store import idempotency
@@ -39,6 +40,7 @@ class Room:
     measures: Measures
     default_namespace: str
     zone: ZoneInfo
+    terms: Terms
 
     def reference(self, text: str, pointer: str) -> Reference:
         """Read a reference from a body. Raises InvalidInput that points at it."""

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 RawHeaders = list[tuple[bytes, bytes]]
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _POLICY = b"content-security-policy"
 _API_POLICY = (_POLICY, b"default-src 'none'; frame-ancestors 'none'")
 _DOCS_POLICY = (

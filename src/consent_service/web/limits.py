@@ -11,11 +11,16 @@ from consent_service.web import problems
 from consent_service.web.edge import header_of, request_id_of
 
 BODY_LIMIT = 64 * 1024
+LARGE_BODY_LIMIT = 2 * 1024 * 1024
+_LARGE = ("/access/v1/evaluations", "/v1/check/batch", "/v1/check/filter")
 _FREE = ("/livez", "/readyz", "/metrics")
 
 
 class BodyLimit:
-    """Refuses a body over 64 KiB: at once by its Content-Length, else when the byte too many comes in."""
+    """Refuses a body over 64 KiB, or over 2 MiB where many questions come together.
+
+    At once by its Content-Length, else when the byte too many comes in.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -25,30 +30,31 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = LARGE_BODY_LIMIT if scope["path"] in _LARGE else BODY_LIMIT
         declared = header_of(scope, b"content-length") or ""
-        if declared.isdigit() and int(declared) > BODY_LIMIT:
-            answer = problems.response("body_too_large", _too_large(), request_id_of(scope))
+        if declared.isdigit() and int(declared) > limit:
+            answer = problems.response("body_too_large", _too_large(limit), request_id_of(scope))
             await answer(scope, receive, send)
             return
-        await self._app(scope, _counting(receive), send)
+        await self._app(scope, _counting(receive, limit), send)
 
 
-def _counting(receive: Receive) -> Receive:
+def _counting(receive: Receive, limit: int) -> Receive:
     seen = 0
 
     async def counted() -> Message:
         nonlocal seen
         message = await receive()
         seen += len(message.get("body", b""))
-        if seen > BODY_LIMIT:
-            raise BodyTooLarge(_too_large())
+        if seen > limit:
+            raise BodyTooLarge(_too_large(limit))
         return message
 
     return counted
 
 
-def _too_large() -> str:
-    return f"The body of this operation may have {BODY_LIMIT} bytes; split it."
+def _too_large(limit: int) -> str:
+    return f"The body of this operation may have {limit} bytes; split it."
 
 
 class RateLimit:

@@ -27,6 +27,7 @@ class Tag(StrEnum):
     POLICY = "4 · Policy"
     CLIENTS = "5 · Clients and keys"
     SERVICE = "6 · Service"
+    AUTHZEN = "7 · AuthZEN"
 
 
 TAGS = [
@@ -36,6 +37,7 @@ TAGS = [
     {"name": Tag.POLICY, "description": "The privacy policy and its purposes. Public, no key needed."},
     {"name": Tag.CLIENTS, "description": "The systems that may ask, and their keys."},
     {"name": Tag.SERVICE, "description": "For those who run the service."},
+    {"name": Tag.AUTHZEN, "description": "The same answers in the words of OpenID AuthZEN Authorization API 1.0."},
 ]
 
 GUIDE = """

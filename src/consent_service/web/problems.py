@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,6 +19,7 @@ from consent_service.web.edge import request_id_of
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+WRONG_MEMBERS = "The request has members that cannot be accepted; see errors."
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
+    "malformed_request": Kind(400, "The request is not a proper AuthZEN request"),
     "malformed_json": Kind(422, "The body is not proper JSON"),
     "validation_failed": Kind(422, "The request has a wrong member"),
     "idempotency_key_reused": Kind(422, "This Idempotency-Key was used for another body"),
@@ -122,6 +124,16 @@ def response(
     return JSONResponse(made.model_dump(), made.status, headers=extra, media_type=MEDIA_TYPE)
 
 
+def faults_of(errors: Sequence[Any]) -> list[Fault]:
+    """Pydantic's errors as faults."""
+    return [_fault(one["loc"], one["type"], one["msg"]) for one in errors]
+
+
+def faults_in(error: ValidationError) -> list[Fault]:
+    """The faults of a body that a model refused."""
+    return faults_of([{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_input=False)])
+
+
 def install(app: FastAPI) -> None:
     """Turn every error that we know into a problem; `Failures` takes the rest."""
     app.add_exception_handler(ConsentError, _on_consent_error)
@@ -138,14 +150,7 @@ async def _on_consent_error(request: Request, error: Exception) -> JSONResponse:
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise error
-    return of_validation(error.errors(), request_id_of(request.scope))
-
-
-def of_validation(found: Sequence[Mapping[str, Any]], request_id: str, *place: str) -> JSONResponse:
-    """The response for pydantic's errors. `place` says where their paths begin, unless they say so themselves."""
-    faults = [_fault((*place, *one["loc"]), one["type"], one["msg"]) for one in found]
-    detail = "The request has members that cannot be accepted; see errors."
-    return response("validation_failed", detail, request_id, faults)
+    return response("validation_failed", WRONG_MEMBERS, request_id_of(request.scope), faults_of(error.errors()))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:

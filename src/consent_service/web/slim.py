@@ -69,7 +69,9 @@ class Slim:
             answer = problems.response(error.code, error.detail, request_id_of(scope), error.errors)
             await answer(scope, receive, send)
         except ValidationError as error:
-            await problems.of_validation(error.errors(), request_id_of(scope), "body")(scope, receive, send)
+            faults = problems.faults_in(error)
+            answer = problems.response("validation_failed", problems.WRONG_MEMBERS, request_id_of(scope), faults)
+            await answer(scope, receive, send)
 
 
 async def _answer(hot: Hot[BodyIn], scope: Scope, receive: Receive) -> bytes:
