@@ -61,6 +61,16 @@ def postgres_database(postgres_url: str, postgres_template: str) -> str:
     return create_database(postgres_url, f"consent_{os.getpid()}_{next(_numbers)}", template=postgres_template)
 
 
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of this test's own, to be stopped, frozen and killed."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = Postgres(Path(folder))
+        server.start()
+        yield server
+        server.stop()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database, once of each kind."""

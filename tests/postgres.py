@@ -49,6 +49,12 @@ class Postgres:
             self._process.wait()
             self._process = None
 
+    def cut_power(self) -> None:
+        """Kill the server and its sessions in the same instant: all of them are frozen before the first dies."""
+        self.signal_all(signal.SIGSTOP)
+        self.signal_all(signal.SIGKILL)
+        self.stop(signal.SIGKILL)
+
     def signal_all(self, how: signal.Signals) -> None:
         """Signal the server and every process of its sessions, such as SIGSTOP to freeze them."""
         assert self._process is not None

@@ -80,8 +80,7 @@ class School:
     ) -> str:
         """Make a client; answers its key."""
         new = NewClient(name, scopes, tuple(purposes), tuple(namespaces))
-        made = await write_alone(self.service.database, partial(clients.create, caller=None, new=new))
-        return made.key
+        return await _made_key(self.service, new)
 
 
 def statements(subject: str, *said: tuple[str, str], **more: Json) -> Json:
@@ -101,11 +100,20 @@ async def open_school(settings: Settings, clock: Clock) -> AsyncIterator[School]
     """Open the service, with a client that has every scope."""
     async with running(settings, clock=clock) as service:
         app = create_app(settings, service)
-        new = NewClient("tests", tuple(Scope))
-        made = await write_alone(service.database, partial(clients.create, caller=None, new=new))
+        key = await _made_key(service, NewClient("tests", tuple(Scope)))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with (
             app.router.lifespan_context(app),
             httpx.AsyncClient(transport=transport, base_url="http://school") as http,
         ):
-            yield School(service, app, http, clock, made.key)
+            yield School(service, app, http, clock, key)
+
+
+async def first_key(settings: Settings) -> str:
+    """Open the service for a moment, and make a client that has every scope; answers its key."""
+    async with running(settings) as service:
+        return await _made_key(service, NewClient("tests", tuple(Scope)))
+
+
+async def _made_key(service: Service, new: NewClient) -> str:
+    return (await write_alone(service.database, partial(clients.create, caller=None, new=new))).key

@@ -7,10 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-
-import httpx
 
 COMMAND = Path(sys.executable).parent / "consent-service"
 
@@ -37,7 +36,7 @@ def run(folder: Path, *words: str, database_url: str | None = None, **more: str)
 class Serving:
     """A running `serve`."""
 
-    def __init__(self, folder: Path, *words: str, database_url: str | None = None) -> None:
+    def __init__(self, folder: Path, *words: str, database_url: str | None = None, **more: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
@@ -46,7 +45,7 @@ class Serving:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [COMMAND, "serve", "--port", str(self.port), *words],
-                env=environment(folder, database_url),
+                env=environment(folder, database_url, **more),
                 stdout=log,
                 stderr=log,
             )
@@ -54,13 +53,22 @@ class Serving:
     def until_ready(self) -> None:
         """Wait until it answers."""
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                if httpx.get(f"{self.url}/readyz").is_success:
-                    return
-            except httpx.TransportError:
-                pass
+        while time.monotonic() < deadline and not self._ended_within(0.02):
+            if self._is_ready():
+                return
         raise RuntimeError(self.log.read_text())
+
+    def _ended_within(self, seconds: float) -> bool:
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+        return self.process.returncode is not None
+
+    def _is_ready(self) -> bool:
+        asking = HTTPConnection("127.0.0.1", self.port)  # httpx would read all certificates, each time
+        with suppress(OSError, HTTPException), closing(asking):
+            asking.request("GET", "/readyz")
+            return asking.getresponse().status == 200
+        return False
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Stop it, and answer its exit code."""
@@ -69,9 +77,9 @@ class Serving:
 
 
 @contextmanager
-def serving(folder: Path, *words: str, database_url: str | None = None) -> Iterator[Serving]:
-    """Serve for as long as the block lasts."""
-    started = Serving(folder, *words, database_url=database_url)
+def serving(folder: Path, *words: str, database_url: str | None = None, **more: str) -> Iterator[Serving]:
+    """Serve for as long as the block lasts, with more of the environment as it is said."""
+    started = Serving(folder, *words, database_url=database_url, **more)
     try:
         started.until_ready()
         yield started

@@ -1,17 +1,35 @@
 """Looking at the tables themselves, past the product's own doors."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Executable, Row, Table, select, text
 
+from consent_service.app import utc_now
+from consent_service.keys import load
+from consent_service.settings import Settings
+from consent_service.store import db
 from consent_service.store.db import Database
 from tests.school import School
 
 
 async def all_of(school: School, table: Table) -> Sequence[Row[Any]]:
     """Every row of a table, by its primary key."""
-    async with school.service.database.reading.connect() as connection:
+    return await _rows(school.service.database, table)
+
+
+async def all_at(url: str, table: Table) -> Sequence[Row[Any]]:
+    """Every row of a table of a database that another process may have open, by its primary key."""
+    database = db.opened(url, load(Settings(), os.urandom).keyring, utc_now)
+    try:
+        return await _rows(database, table)
+    finally:
+        await database.dispose()
+
+
+async def _rows(database: Database, table: Table) -> Sequence[Row[Any]]:
+    async with database.reading.connect() as connection:
         return (await connection.execute(select(table).order_by(*table.primary_key))).all()
 
 

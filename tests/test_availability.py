@@ -2,9 +2,8 @@
 
 import asyncio
 import signal
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -19,15 +18,6 @@ from tests.postgres import Postgres
 from tests.school import School, open_school, statements
 
 pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("availability")]
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[Postgres]:
-    with tempfile.TemporaryDirectory() as folder:
-        server = Postgres(Path(folder))
-        server.start()
-        yield server
-        server.stop()
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ class Turnstile:
 
 
 async def lane_of(school: School, turnstile: Turnstile, **limits: float) -> "Lane[int, int]":
-    return Lane(school.service.database, turnstile, **limits)  # type: ignore[arg-type]
+    return Lane(school.service.database.write, turnstile, **limits)  # type: ignore[arg-type]
 
 
 async def test_what_comes_while_a_batch_is_under_way_becomes_the_next_one(school: School) -> None:
@@ -107,7 +107,7 @@ async def test_after_a_row_that_only_the_database_refuses_the_others_run_again_a
             await tx.execute(text("INSERT INTO secret_mark (name, mark) VALUES (:name, :mark)"), values)
         return items
 
-    lane = Lane(school.service.database, insert)
+    lane = Lane(school.service.database.write, insert)
     answers = await asyncio.gather(*(lane.ask(n) for n in (1, 13, 2)), return_exceptions=True)
     assert answers[0] == 1
     assert isinstance(answers[1], Exception)

@@ -1,22 +1,15 @@
-"""The service as a process: started, refused, stopped, killed."""
+"""The service as a process: started, refused, stopped."""
 
-import asyncio
 import json
-import os
 import shlex
 import signal
 import subprocess
 from pathlib import Path
 
 import httpx
-import pytest
 
-from consent_service.settings import Settings
 from tests.school import statements
 from tests.service_process import Serving, run, serving
-
-ROUNDS = 50 if os.environ.get("CONSENT_TEST_FULL") else 3
-WRITERS = 16
 
 
 def key_for(folder: Path, database_url: str) -> str:
@@ -102,55 +95,3 @@ def test_several_workers_on_postgresql_answer_alike(tmp_path: Path, postgres_dat
             assert httpx.post(f"{service.url}/v1/consents", json=withdraw, headers=headers).status_code == 201
             for _ in range(4):  # a new connection each time, so either worker may take it
                 assert not httpx.post(f"{service.url}/v1/check", json=question, headers=headers).json()["permitted"]
-
-
-@pytest.mark.full
-def test_whatever_was_acknowledged_is_there_after_kill_9(settings: Settings, tmp_path: Path) -> None:
-    database_url = settings.database
-    key = key_for(tmp_path, database_url)
-    acknowledged: dict[str, int] = {}
-    for round_ in range(ROUNDS):
-        with serving(tmp_path, database_url=database_url) as service:
-            asyncio.run(write_until_killed(service, key, round_, acknowledged))
-    assert len(acknowledged) >= ROUNDS * WRITERS
-    with serving(tmp_path, database_url=database_url) as service:
-        missing = asyncio.run(not_found(service, key, acknowledged))
-    assert missing == []
-    rebuilt = run(tmp_path, "rebuild", database_url=database_url)
-    assert rebuilt.returncode == 0, rebuilt.stderr
-
-
-async def write_until_killed(service: Serving, key: str, round_: int, acknowledged: dict[str, int]) -> None:
-    """Write with many clients at once; kill the service in the middle; note what it had acknowledged."""
-    begun = len(acknowledged)
-    async with httpx.AsyncClient(base_url=service.url, headers={"Authorization": f"Bearer {key}"}) as http:
-
-        async def write(writer: int) -> None:
-            number = 0
-            while True:
-                number += 1
-                person = f"person:{round_}-{writer}-{number}"
-                try:
-                    answer = await http.post("/v1/consents", json=statements(person, ("billing", "grant")))
-                except httpx.TransportError:
-                    return
-                if answer.status_code == 201:
-                    acknowledged[person] = answer.json()["entries"][0]["index"]
-
-        async def kill() -> None:
-            while len(acknowledged) < begun + 3 * WRITERS + 7 * (round_ % 5):  # noqa: ASYNC110 (as fast as they come)
-                await asyncio.sleep(0)
-            service.stop(signal.SIGKILL)
-
-        await asyncio.gather(kill(), *(write(writer) for writer in range(WRITERS)))
-
-
-async def not_found(service: Serving, key: str, acknowledged: dict[str, int]) -> list[str]:
-    """Who was acknowledged, but is not answered with yes from the very entry that was acknowledged."""
-    missing = []
-    async with httpx.AsyncClient(base_url=service.url, headers={"Authorization": f"Bearer {key}"}) as http:
-        for person, index in acknowledged.items():
-            answer = (await http.post("/v1/check", json={"subject": person, "purpose": "billing"})).json()
-            if not answer["permitted"] or answer["reasons"][0]["index"] != index:
-                missing.append(person)
-    return missing

@@ -15,8 +15,9 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from consent_service.core.errors import ConsentError, Overloaded, Unavailable
 from consent_service.store.db import Database, DataFault, ReadTx, WriteTx
@@ -24,10 +25,14 @@ from consent_service.store.db import Database, DataFault, ReadTx, WriteTx
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 Result = TypeVar("Result")
+Tx = TypeVar("Tx", bound=ReadTx)
 
-Operation = Callable[[WriteTx, Sequence[Item]], Awaitable[Sequence[Answer | ConsentError]]]
+
+Operation = Callable[[Tx, Sequence[Item]], Awaitable[Sequence[Answer | ConsentError]]]
 
 _LATE = "The database did not answer in time; a write may have happened, so repeat it with the same Idempotency-Key."
+
+_TURNS = 2
 
 logger = logging.getLogger(__name__)
 
@@ -53,20 +58,21 @@ class _Batch(Generic[Item, Answer]):
 class Lane(Generic[Item, Answer]):
     """One river of questions or statements, in batches of at most `most`, with at most `waiting` callers inside.
 
-    A caller waits at most about `patience` seconds and then gets Unavailable; what it asked for may still happen.
+    `begin` opens a batch's transaction. A caller waits at most about `patience` seconds and then gets Unavailable; what
+    it asked for may still happen.
     """
 
     def __init__(
         self,
-        database: Database,
-        operation: Operation[Item, Answer],
+        begin: Callable[[], AbstractAsyncContextManager[Tx]],
+        operation: Operation[Tx, Item, Answer],
         *,
         most: int = 256,
         waiting: int = 2048,
         patience: float = 1.8,
     ) -> None:
-        self._database = database
-        self._operation = operation
+        self._begin: Callable[[], AbstractAsyncContextManager[Any]] = begin
+        self._operation: Operation[Any, Item, Answer] = operation
         self._most = most
         self._waiting = waiting
         self._patience = patience
@@ -113,10 +119,19 @@ class Lane(Generic[Item, Answer]):
     async def _run(self) -> None:
         try:
             while self._batches:
+                await self._gathered()
                 batch = self._batches.popleft()  # from here on the batch is closed
                 batch.answer(await self._answers(batch.items))
         finally:
             self._runner = None
+
+    async def _gathered(self) -> None:
+        """Let in who is at the door: a turn of the loop reads a request, the next one brings it here."""
+        batch, quiet = self._batches[0], 0
+        while quiet < _TURNS and len(batch.items) < self._most:
+            before = len(batch.items)
+            await asyncio.sleep(0)
+            quiet = 0 if len(batch.items) > before else quiet + 1
 
     async def _answers(self, items: Sequence[Item]) -> Sequence[Answer | BaseException]:
         try:
@@ -132,7 +147,7 @@ class Lane(Generic[Item, Answer]):
             return [error] * len(items)
 
     async def _in_one_transaction(self, items: Sequence[Item]) -> Sequence[Answer | ConsentError]:
-        async with self._database.write() as tx:
+        async with self._begin() as tx:
             return await self._operation(tx, items)
 
 

@@ -9,7 +9,7 @@ import httpx
 import typer
 import uvicorn
 
-from consent_service.app import create_app, first_client_key_file, running, utc_now
+from consent_service.app import create_app, first_client_key_file, running, settle, utc_now
 from consent_service.cli.commands import app, console, run, writing
 from consent_service.keys import load
 from consent_service.settings import Settings
@@ -61,6 +61,7 @@ async def _serve_here(settings: Settings, host: str, port: int, *, with_examples
         serving = asyncio.create_task(server.serve())
         while not server.started and not serving.done():  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.02)
+        settle()
         if server.started:
             _welcome(settings, f"http://{host}:{port}", show_key=show_key or sys.stdout.isatty())
         await serving

@@ -1,5 +1,6 @@
 """Clients: the calling systems, their keys and what they may touch."""
 
+import functools
 import zlib
 from dataclasses import dataclass
 from datetime import datetime
@@ -78,6 +79,7 @@ def key_from(secret: str) -> str:
     return f"{KEY_PREFIX}{secret}{_checksum(secret)}"
 
 
+@functools.lru_cache(maxsize=1024)
 def is_well_formed(key: str) -> bool:
     """Whether a string can be a key at all: catches typing errors without asking the database."""
     secret, checksum = key[len(KEY_PREFIX) : -_CHECKSUM_LENGTH], key[-_CHECKSUM_LENGTH:]

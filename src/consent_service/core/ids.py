@@ -17,9 +17,10 @@ def subject_id(entropy: Entropy) -> str:
     return PSEUDONYM_PREFIX + str(ULID(entropy(16)))
 
 
-def decision_id(at: datetime, entropy: Entropy) -> str:
-    """A decision's id: a ULID, so that ids sort by time."""
-    return "dec_" + _ulid(at, entropy)
+def decision_ids(at: datetime, entropy: Entropy, count: int) -> list[str]:
+    """So many decisions' ids: ULIDs, so that ids sort by time."""
+    begin, random = to_milliseconds(at).to_bytes(6, "big"), entropy(10 * count)
+    return [f"dec_{ULID(begin + random[i : i + 10])}" for i in range(0, 10 * count, 10)]
 
 
 def client_id(at: datetime, entropy: Entropy) -> str:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TEXT_LENGTH = len("2026-11-23T02:10:11.512")
 _MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -26,7 +27,7 @@ def to_text(moment: datetime) -> str:
 
     NOTE: ledger entries are hashed with this form, so it may never change.
     """
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.isoformat(timespec="milliseconds")[:_TEXT_LENGTH] + "Z"
 
 
 def from_text(text: str) -> datetime:

@@ -1,6 +1,7 @@
 """The service's secrets and what is done with them: looking up, hashing keys, sealing personal details."""
 
 import base64
+import functools
 import hmac
 from dataclasses import dataclass
 
@@ -68,4 +69,12 @@ def opened(key: bytes, sealed: bytes, context: str) -> bytes:
 
 
 def _hmac(key: bytes, message: bytes) -> str:
-    return base64.urlsafe_b64encode(hmac.digest(key, message, "sha256")).rstrip(b"=").decode()
+    keyed = _keyed(key).copy()
+    keyed.update(message)
+    return base64.b64encode(keyed.digest(), b"-_")[:-1].decode()
+
+
+@functools.lru_cache(maxsize=16)
+def _keyed(key: bytes) -> hmac.HMAC:
+    """An HMAC that has taken in its key already, to be copied: half the time of beginning anew."""
+    return hmac.new(key, digestmod="sha256")

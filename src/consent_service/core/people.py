@@ -68,6 +68,8 @@ def _id(text: str) -> str:
     normal = unicodedata.normalize("NFC", text)
     if not 0 < len(normal) <= LONGEST_IDENTIFIER:
         raise ValueError(f"an identifier has 1 to {LONGEST_IDENTIFIER} characters after its namespace")
+    if normal.isascii() and normal.isprintable() and " " not in normal:
+        return normal
     if normal != normal.strip() or any(unicodedata.category(c) in ("Cc", "Cf", "Cs") for c in normal):
         raise ValueError("an identifier has no space at its ends and no invisible characters")
     return normal

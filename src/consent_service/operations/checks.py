@@ -40,16 +40,22 @@ class PermittedPage:
     next: str | None
 
 
-async def answer(
-    tx: WriteTx, asked: Sequence[Asked], *, zone: ZoneInfo, recorded: bool = True
-) -> Sequence[Decision | ConsentError]:
-    """Decide each question, in order; with `recorded`, write every decision in this transaction."""
+async def answer(tx: WriteTx, asked: Sequence[Asked], *, zone: ZoneInfo) -> Sequence[Decision | ConsentError]:
+    """Decide each question, in order, and write every decision in this transaction."""
+    answers = await answer_unrecorded(tx, asked, zone=zone)
+    await decisions.record(tx, [one for one in answers if isinstance(one, Decision)])
+    return answers
+
+
+async def answer_unrecorded(tx: ReadTx, asked: Sequence[Asked], *, zone: ZoneInfo) -> Sequence[Decision | ConsentError]:
+    """Decide each question, in order; one's error is its own."""
     facts = await projection.facts_for(tx, {one.key_hash for one in asked}, [one.question.subject for one in asked])
     policy = await policy_of(tx, facts)
-    answers = [_for_key(tx, one, facts, state, policy, zone) for one, state in zip(asked, facts.states, strict=True)]
-    if recorded:
-        await decisions.record(tx, [one for one in answers if isinstance(one, Decision)])
-    return answers
+    names = ids.decision_ids(facts.at, tx.entropy, len(asked))
+    return [
+        _for_key(name, one, facts, state, policy, zone)
+        for name, one, state in zip(names, asked, facts.states, strict=True)
+    ]
 
 
 async def answer_for(
@@ -58,8 +64,10 @@ async def answer_for(
     """Decide many questions of one caller from one snapshot, in order; an item's error is its own."""
     facts = await projection.facts_for(tx, (), [case.question.subject for case in cases])
     policy = await policy_of(tx, facts)
+    names = ids.decision_ids(facts.at, tx.entropy, len(cases))
     answers = [
-        _answered(tx, case, facts, state, policy, zone, caller) for case, state in zip(cases, facts.states, strict=True)
+        _answered(name, case, facts, state, policy, zone, caller)
+        for name, case, state in zip(names, cases, facts.states, strict=True)
     ]
     if recorded:
         await decisions.record(tx, [one for one in answers if isinstance(one, Decision)])
@@ -95,17 +103,17 @@ async def permitted_page(
 
 
 def _for_key(
-    tx: WriteTx, one: Asked, facts: Facts, state: SubjectState | None, policy: Policy, zone: ZoneInfo
+    name: str, one: Asked, facts: Facts, state: SubjectState | None, policy: Policy, zone: ZoneInfo
 ) -> Decision | ConsentError:
     try:
         client = authenticated(facts.clients.get(one.key_hash), Scope.CHECK, facts.at)
     except ConsentError as error:
         return error
-    return _answered(tx, Case(client, one.question), facts, state, policy, zone, client)
+    return _answered(name, Case(client, one.question), facts, state, policy, zone, client)
 
 
 def _answered(
-    tx: WriteTx, case: Case, facts: Facts, found: SubjectState | None, policy: Policy, zone: ZoneInfo, caller: Client
+    name: str, case: Case, facts: Facts, found: SubjectState | None, policy: Policy, zone: ZoneInfo, caller: Client
 ) -> Decision | ConsentError:
     question, client = case.question, case.client
     if idle := idle_within(question, policy):
@@ -113,7 +121,7 @@ def _answered(
     state = visible(visible(found, client), caller)
     verdict = decide(question, client, policy, state, now=facts.at, zone=zone)
     return Decision(
-        ids.decision_id(facts.at, tx.entropy),
+        name,
         facts.at,
         client.id,
         state.subject if state else None,

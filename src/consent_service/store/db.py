@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import aiosqlite
 import asyncpg
-from sqlalchemy import Connection, Executable, Row, TextClause, TextualSelect, event, make_url
+from sqlalchemy import Connection, Executable, Row, Table, TextClause, TextualSelect, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
@@ -23,7 +23,7 @@ from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from consent_service.core.errors import Unavailable
 from consent_service.core.ids import Entropy
-from consent_service.core.instants import from_text
+from consent_service.core.instants import from_text, to_text
 from consent_service.core.keyring import Keyring
 from consent_service.core.policy import Policy
 
@@ -44,16 +44,27 @@ class DataFault(Exception):
 
 
 class Driver(Protocol):
-    """The driver's own connection, for the few statements that run at every check."""
+    """The driver's own connection, for what runs at every check."""
 
     async def fetch(self, statement: str, *arguments: object) -> Sequence[Sequence[Any]]:
         """All rows of a statement."""
 
-    async def execute(self, statement: str, *arguments: object) -> object:
+    async def execute(self, statement: str) -> object:
         """Run a statement that has no rows."""
 
-    async def executemany(self, statement: str, rows: Sequence[Sequence[object]]) -> object:
-        """Run a statement once for each row of arguments."""
+    async def insert(self, table: Table, rows: Sequence[Sequence[object]]) -> None:
+        """Insert rows, the cells in the order of the table's columns."""
+
+
+class _PostgresDriver:
+    def __init__(self, connection: Any) -> None:  # noqa: ANN401 (asyncpg has no types)
+        self.fetch = connection.fetch
+        self.execute = connection.execute
+        self._copy = connection.copy_records_to_table
+
+    async def insert(self, table: Table, rows: Sequence[Sequence[object]]) -> None:
+        """COPY: half the work of an INSERT, on either side."""
+        await self._copy(table.name, records=rows, columns=[column.name for column in table.columns])
 
 
 class _SqliteDriver:
@@ -63,11 +74,18 @@ class _SqliteDriver:
     async def fetch(self, statement: str, *arguments: object) -> Sequence[Sequence[Any]]:
         return list(await self._connection.execute_fetchall(statement, arguments))
 
-    async def execute(self, statement: str, *arguments: object) -> None:
-        await self._connection.execute_fetchall(statement, arguments)
+    async def execute(self, statement: str) -> None:
+        await self._connection.execute_fetchall(statement)
 
-    async def executemany(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
-        await self._connection.executemany(statement, rows)
+    async def insert(self, table: Table, rows: Sequence[Sequence[object]]) -> None:
+        names = ", ".join(f'"{column.name}"' for column in table.columns)
+        places = ", ".join("?" * len(table.columns))
+        cells = [[_cell(cell) for cell in row] for row in rows]
+        await self._connection.executemany(f"INSERT INTO {table.name} ({names}) VALUES ({places})", cells)
+
+
+def _cell(value: object) -> object:
+    return to_text(value) if isinstance(value, datetime) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +101,7 @@ class ReadTx:
     keyring: Keyring
     now: datetime
     compiled: dict[str, Policy]
+    entropy: Entropy
 
     @property
     def dialect(self) -> str:
@@ -113,8 +132,6 @@ class ReadTx:
 class WriteTx(ReadTx):
     """A transaction that may write; it is committed by `Database.write`, and only there."""
 
-    entropy: Entropy
-
     async def execute(self, statement: Executable, parameters: Parameters | Sequence[Parameters] | None = None) -> int:
         """Run a statement, once for each set of parameters; answers how many rows it touched."""
         if isinstance(parameters, Sequence) and not parameters:
@@ -127,13 +144,10 @@ class WriteTx(ReadTx):
             await self._connection.begin()
         return await self._connection.run_sync(work)
 
-    async def run(self, statement: str, *arguments: object) -> None:
-        """Run a statement without rows, in the driver's own words, as `fetch` does."""
-        await self._driver.execute(statement, *arguments)
-
-    async def run_many(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
-        """Run a statement once for each row of arguments, in the driver's own words."""
-        await self._driver.executemany(statement, rows)
+    async def insert(self, table: Table, rows: Sequence[Sequence[object]]) -> None:
+        """Insert rows, the cells in the order of the table's columns, in the fastest way that the database has."""
+        if rows:
+            await self._driver.insert(table, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +169,8 @@ class Database:
         """Open a reading transaction. Raises Unavailable when the database cannot be asked."""
         with _translated():
             async with self.reading.connect() as connection:
-                yield ReadTx(connection, await _driver(connection), self.keyring, self.clock(), self.compiled)
+                driver = await _driver(connection)
+                yield ReadTx(connection, driver, self.keyring, self.clock(), self.compiled, self.entropy)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[WriteTx]:
@@ -266,7 +281,7 @@ def _postgresql(url: URL) -> AsyncEngine:
 
 async def _driver(connection: AsyncConnection) -> Driver:
     raw: Any = (await connection.get_raw_connection()).driver_connection
-    return _SqliteDriver(raw) if connection.dialect.name == "sqlite" else raw
+    return _SqliteDriver(raw) if connection.dialect.name == "sqlite" else _PostgresDriver(raw)
 
 
 async def _undo(connection: AsyncConnection, driver: Driver, error: BaseException) -> None:

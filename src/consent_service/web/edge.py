@@ -1,8 +1,8 @@
 """The edge, as pure ASGI: request ids, security headers, and what is measured."""
 
+import random
 import re
 import time
-import uuid
 from collections.abc import MutableMapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -28,6 +28,10 @@ _NO_STORE = (b"cache-control", b"no-store")
 _HTTPS_ONLY = (b"strict-transport-security", b"max-age=63072000")
 
 
+GONE = 499
+"""What is measured for a caller that went away before there was an answer; nobody is ever sent it."""
+
+
 class Measures:
     """What /metrics shows. Labels are route templates, never paths, which hold pseudonyms."""
 
@@ -46,10 +50,21 @@ class Measures:
             registry=self.registry,
         )
         self.decisions = Counter("consent_decisions", "Answers to checks.", ["permitted"], registry=self.registry)
+        self._permitted = {answer: self.decisions.labels(str(answer).lower()) for answer in (True, False)}
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def count(self, permitted: bool) -> None:
         """Count one answer to a check."""
-        self.decisions.labels(str(permitted).lower()).inc()
+        self._permitted[permitted].inc()
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one request and the time that it took."""
+        series = self._series.get((method, route, status))
+        if series is None:
+            series = self.requests.labels(method, route, str(status)), self.seconds.labels(method, route)
+            self._series[method, route, status] = series
+        series[0].inc()
+        series[1].observe(seconds)
 
 
 class Edge:
@@ -66,7 +81,7 @@ class Edge:
             return
         request_id = _request_id(header_of(scope, b"x-request-id"))
         scope.setdefault("state", {})["request_id"] = request_id
-        started, status = time.perf_counter(), 500
+        started, status = time.perf_counter(), GONE
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -78,12 +93,7 @@ class Edge:
         try:
             await self._app(scope, receive, send_with_headers)
         finally:
-            self._measure(scope, status, time.perf_counter() - started)
-
-    def _measure(self, scope: Scope, status: int, seconds: float) -> None:
-        method, route = scope["method"], route_of(scope)
-        self._measures.requests.labels(method, route, str(status)).inc()
-        self._measures.seconds.labels(method, route).observe(seconds)
+            self._measures.observe(scope["method"], route_of(scope), status, time.perf_counter() - started)
 
 
 def header_of(scope: Scope, name: bytes) -> str | None:
@@ -107,7 +117,7 @@ def route_of(scope: Scope) -> str:
 
 
 def _request_id(given: str | None) -> str:
-    return given if given and _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if given and _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
 
 
 def _dressed(headers: RawHeaders, scope: Scope, request_id: str) -> RawHeaders:

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from consent_service.core.errors import ConsentError
@@ -85,11 +86,13 @@ async def _answer(hot: Hot[BodyIn], scope: Scope, receive: Receive) -> bytes:
 
 
 async def _whole(receive: Receive) -> bytes:
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    while message.get("more_body"):
+    body, more = b"", True
+    while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
         body += message.get("body", b"")
+        more = message.get("more_body", False)
     return body
 
 

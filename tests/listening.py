@@ -1,0 +1,46 @@
+"""The application behind a real server and real sockets, in the test's own loop, so that the test can look inside."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+
+class Listening:
+    """A server that listens."""
+
+    def __init__(self, server: uvicorn.Server) -> None:
+        self._server = server
+        self.port = int(server.servers[0].sockets[0].getsockname()[1])
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._server.server_state.connections)
+
+    @property
+    def requests(self) -> int:
+        """How many requests are under way."""
+        return len(self._server.server_state.tasks)
+
+
+@asynccontextmanager
+async def listening(app: FastAPI) -> AsyncIterator[Listening]:
+    """Listen for as long as the block lasts."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_keep_alive=60))
+    serving = asyncio.create_task(server.serve())
+    await until(lambda: server.started or serving.done())
+    try:
+        yield Listening(server)
+    finally:
+        server.should_exit = True
+        await serving
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until something is so."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 (what is waited for has no event)
+            await asyncio.sleep(0)
