@@ -34,7 +34,7 @@ class Keyring:
 
     def key_hash(self, key: str) -> str:
         """Under what a client's key is stored: a keyed hash suffices, since a key is 256 random bits."""
-        return _hmac(self.client_pepper, key.encode())
+        return _key_hash(self.client_pepper, key)
 
     def fingerprint(self, text: bytes) -> str:
         """A keyed hash by which a request body is recognised without being kept."""
@@ -72,6 +72,11 @@ def _hmac(key: bytes, message: bytes) -> str:
     keyed = _keyed(key).copy()
     keyed.update(message)
     return base64.b64encode(keyed.digest(), b"-_")[:-1].decode()
+
+
+@functools.lru_cache(maxsize=1024)
+def _key_hash(pepper: bytes, key: str) -> str:
+    return _hmac(pepper, key.encode())
 
 
 @functools.lru_cache(maxsize=16)

@@ -4,6 +4,7 @@ NOTE: callers branch on these codes. A published code never changes its meaning 
 explains each one.
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -112,9 +113,10 @@ _NEAREST = Text(" Nearest codes: {codes}.", "近いコード: {codes}。")
 
 def sentence(reason: Reason, language: str) -> str:
     """The reason as a sentence, in `ja` or else in English."""
-    nearest = _NEAREST.in_language(language).format(codes=", ".join(reason.nearest)) if reason.nearest else ""
-    return (
-        SENTENCES[reason.code]
-        .in_language(language)
-        .format(on=reason.on and reason.on.isoformat(), purpose=reason.purpose, nearest=nearest)
-    )
+    return _sentence(reason.code, reason.on, reason.purpose, reason.nearest, language)
+
+
+@functools.lru_cache(maxsize=4096)
+def _sentence(code: ReasonCode, on: date | None, purpose: str, nearest: tuple[str, ...], language: str) -> str:
+    codes = _NEAREST.in_language(language).format(codes=", ".join(nearest)) if nearest else ""
+    return SENTENCES[code].in_language(language).format(on=on and on.isoformat(), purpose=purpose, nearest=codes)

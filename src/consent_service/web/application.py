@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from consent_service import __version__
 from consent_service.web import authzen, checks, clients, consents, docs, people, policies, problems, service
 from consent_service.web.edge import Edge, Measures
-from consent_service.web.limits import BodyLimit, RateLimit
+from consent_service.web.limits import BodyLimit, Rate, RateLimit
 from consent_service.web.openapi import GUIDE, TAGS, TITLE
 from consent_service.web.slim import Slim
 
@@ -22,9 +22,10 @@ class Application(FastAPI):
     """FastAPI with our own layers around it, not inside: the slim path passes by all of its machinery."""
 
     def surround(self, rate: str) -> None:
-        """Put the layers around: the edge outermost, then what turns failures into problems, then the limits."""
-        inner = RateLimit(Slim(super().__call__), rate)
-        self._layers = Edge(problems.Failures(BodyLimit(inner)), self.state.measures)
+        """Put the layers around: the edge, then what turns failures into problems, then the limits."""
+        held, measures = Rate(rate), self.state.measures
+        layers = Edge(problems.Failures(BodyLimit(RateLimit(super().__call__, held))), measures)
+        self._layers = Slim(layers, measures, held)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""

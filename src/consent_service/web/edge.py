@@ -18,13 +18,10 @@ _DOCS_POLICY = (
     b"default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
 )
 
-_SECURITY = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-)
+_SECURITY = ((b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY"))
 _NO_STORE = (b"cache-control", b"no-store")
+_API = (_API_POLICY, *_SECURITY, _NO_STORE)
+_FOR_A_PAGE = ((b"referrer-policy", b"no-referrer"), (b"cross-origin-resource-policy", b"same-origin"))
 _HTTPS_ONLY = (b"strict-transport-security", b"max-age=63072000")
 
 
@@ -79,15 +76,15 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(header_of(scope, b"x-request-id"))
-        scope.setdefault("state", {})["request_id"] = request_id
+        given = request_id(header_of(scope, b"x-request-id"))
+        scope.setdefault("state", {})["request_id"] = given
         started, status = time.perf_counter(), GONE
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _dressed(list(message.get("headers", ())), scope, request_id)
+                message["headers"] = _dressed(list(message.get("headers", ())), scope, given)
             await send(message)
 
         try:
@@ -116,16 +113,22 @@ def route_of(scope: Scope) -> str:
     return str(getattr(scope.get("route"), "path", ""))
 
 
-def _request_id(given: str | None) -> str:
+def request_id(given: str | None) -> str:
+    """The id that the caller gave the request, if it can be one; else a new one."""
     return given if given and _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
+
+
+def api_headers(request_id: str, scope: Scope) -> RawHeaders:
+    """The headers that every answer of the API has besides its own."""
+    ours = [(b"x-request-id", request_id.encode()), *_API]
+    return [*ours, _HTTPS_ONLY] if scope.get("scheme") == "https" else ours
 
 
 def _dressed(headers: RawHeaders, scope: Scope, request_id: str) -> RawHeaders:
     """An answer's headers with ours. What may be cached says so itself; nothing else is."""
-    policy = _DOCS_POLICY if scope["path"].startswith("/docs") else _API_POLICY
-    ours = [(b"x-request-id", request_id.encode()), policy, *_SECURITY]
-    if all(name != b"cache-control" for name, _ in headers):
-        ours.append(_NO_STORE)
-    if scope.get("scheme") == "https":
-        ours.append(_HTTPS_ONLY)
+    ours = api_headers(request_id, scope)
+    if scope["path"].startswith("/docs"):
+        ours = [*(one for one in ours if one != _API_POLICY), _DOCS_POLICY, *_FOR_A_PAGE]
+    if any(name == b"cache-control" for name, _ in headers):
+        ours.remove(_NO_STORE)
     return [*headers, *ours]

@@ -3,6 +3,7 @@
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from consent_service.core.clients import is_well_formed
@@ -57,30 +58,42 @@ def _too_large(limit: int) -> str:
     return f"The body of this operation may have {limit} bytes; split it."
 
 
-class RateLimit:
-    """Holds each client to so many requests a window, counted in this process.
+class Rate:
+    """How often a client may ask: so many requests a window, counted in this process.
 
     A client is told by its key; a caller without a well-formed one by its address, so that guessing is slow.
     """
 
-    def __init__(self, app: ASGIApp, rate: str) -> None:
-        self._app = app
+    def __init__(self, rate: str) -> None:
         self._rate: RateLimitItem = parse(rate)
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
 
+    def admits(self, authorization: str, scope: Scope) -> bool:
+        """Count one request; False if it is one too many."""
+        key = authorization[len("Bearer ") :]
+        return self._limiter.hit(self._rate, key if is_well_formed(key) else _address(scope))
+
+    def refusal(self, request_id: str) -> Response:
+        """What one too many is answered."""
+        return problems.response("too_many_requests", f"This client may ask {self._rate}; wait a moment.", request_id)
+
+
+class RateLimit:
+    """Holds each client to its rate."""
+
+    def __init__(self, app: ASGIApp, rate: Rate) -> None:
+        self._app = app
+        self._rate = rate
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] != "http" or scope["path"] in _FREE or self._limiter.hit(self._rate, _caller(scope)):
+        free = scope["type"] != "http" or scope["path"] in _FREE
+        if free or self._rate.admits(header_of(scope, b"authorization") or "", scope):
             await self._app(scope, receive, send)
-            return
-        detail = f"This client may ask {self._rate}; wait a moment."
-        await problems.response("too_many_requests", detail, request_id_of(scope))(scope, receive, send)
+        else:
+            await self._rate.refusal(request_id_of(scope))(scope, receive, send)
 
 
-def _caller(scope: Scope) -> str:
-    given = header_of(scope, b"authorization") or ""
-    key = given[len("Bearer ") :]
-    if is_well_formed(key):
-        return key
+def _address(scope: Scope) -> str:
     address = scope.get("client")
     return address[0] if address else "unknown"

@@ -142,10 +142,21 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
 
 
+def of_body(error: ValidationError, request_id: str) -> JSONResponse:
+    """The response for a body that a model refused."""
+    return response("validation_failed", WRONG_MEMBERS, request_id, faults_in(error))
+
+
+def of_error(error: Exception, request_id: str) -> JSONResponse:
+    """The response for any error: ours as it says, one that nobody foresaw as a 500 that tells nothing, and logged."""
+    if isinstance(error, ConsentError):
+        return response(error.code, error.detail, request_id, error.errors)
+    logger.error("request %s failed", request_id, exc_info=error)
+    return response("internal", "Something went wrong in the service; quote the request id.", request_id)
+
+
 async def _on_consent_error(request: Request, error: Exception) -> JSONResponse:
-    if not isinstance(error, ConsentError):
-        raise error
-    return response(error.code, error.detail, request_id_of(request.scope), error.errors)
+    return of_error(error, request_id_of(request.scope))
 
 
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
@@ -184,13 +195,10 @@ class Failures:
             await self._app(scope, receive, noting)
         except ClientDisconnect:
             return  # nobody is left to be answered
-        except Exception:
+        except Exception as error:
             if scope["type"] != "http" or started:
                 raise
-            request_id = request_id_of(scope)
-            logger.exception("request %s failed", request_id)
-            detail = "Something went wrong in the service; quote the request id."
-            await response("internal", detail, request_id)(scope, receive, send)
+            await of_error(error, request_id_of(scope))(scope, receive, send)
 
 
 _SENTENCES = {

@@ -1,10 +1,11 @@
-"""The slim path: the two operations that are asked all day, answered ahead of the framework's router.
+"""The slim path: the two operations that are asked all day, answered ahead of the framework and of our own layers.
 
-The routes stand in the OpenAPI as ever, and their handlers, models and errors are the ones used here; rate limits, body
-limits, request ids and metrics lie around both. Only the machinery between them is left out: it takes longer than the
-answer itself (docs/adr/0002). tests/http/test_slim.py holds the two ways equal.
+The routes stand in the OpenAPI as ever; their handlers, models and errors are the ones used here, and limits, request
+ids, headers and metrics come from the modules that the layers use. Only the machinery between them is left out, which
+takes longer than the answer (docs/adr/0002). tests/http/test_slim.py holds the two ways equal.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -12,16 +13,18 @@ from typing import Any, Generic, TypeVar
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from consent_service.core.errors import ConsentError
-from consent_service.web import auth, checks, consents, problems
+from consent_service.web import auth, checks, consents, edge, problems
 from consent_service.web.bodies import Body, parsed, refuse_other_media_types
 from consent_service.web.deps import Room, language_in
-from consent_service.web.edge import header_of, request_id_of
+from consent_service.web.edge import Measures
+from consent_service.web.limits import BODY_LIMIT, Rate
 from consent_service.web.outputs import Output
 
 BodyIn = TypeVar("BodyIn", bound=Body)
+RequestHeaders = Mapping[bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +33,14 @@ class Hot(Generic[BodyIn]):
 
     route: APIRoute
     model: type[BodyIn]
-    handle: Callable[[BodyIn, Room, Scope, str], Awaitable[Output]]
+    handle: Callable[[BodyIn, Room, RequestHeaders, str], Awaitable[Output]]
 
 
-async def _check(body: checks.CheckIn, room: Room, scope: Scope, key_hash: str) -> Output:
-    return await checks.check(body, room, language_in(header_of(scope, b"accept-language") or ""), key_hash)
+async def _check(body: checks.CheckIn, room: Room, headers: RequestHeaders, key_hash: str) -> Output:
+    return await checks.check(body, room, language_in(_text(headers, b"accept-language")), key_hash)
 
 
-async def _record(body: consents.ConsentsIn, room: Room, _: Scope, key_hash: str) -> Output:
+async def _record(body: consents.ConsentsIn, room: Room, _: RequestHeaders, key_hash: str) -> Output:
     return await consents.record(body, room, key_hash)
 
 
@@ -52,37 +55,68 @@ HOT: Mapping[str, Hot[Any]] = {
 
 
 class Slim:
-    """Answers the hot operations; everything else, and what carries an Idempotency-Key, goes on to the router."""
+    """Answers the hot operations; everything else, and whatever is unusual about them, goes on to the layers."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, measures: Measures, rate: Rate) -> None:
         self._app = app
+        self._measures = measures
+        self._rate = rate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         hot = HOT.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if hot is None or header_of(scope, b"idempotency-key") is not None:
+        headers: RequestHeaders = dict(reversed(scope["headers"])) if hot else {}
+        if hot is None or _is_unusual(headers):
             await self._app(scope, receive, send)
             return
-        scope["route"] = hot.route
+        began, status = time.perf_counter(), edge.GONE
+        request_id = edge.request_id(_text(headers, b"x-request-id"))
         try:
-            await _send(send, hot.route.status_code or 200, await _answer(hot, scope, receive))
-        except ConsentError as error:
-            answer = problems.response(error.code, error.detail, request_id_of(scope), error.errors)
-            await answer(scope, receive, send)
+            status, answered_with, body = await self._answer(hot, scope, headers, receive, request_id)
+            dressed = [*answered_with, *edge.api_headers(request_id, scope)]
+            await send({"type": "http.response.start", "status": status, "headers": dressed})
+            await send({"type": "http.response.body", "body": body})
+        except ClientDisconnect:
+            pass
+        finally:
+            self._measures.observe("POST", hot.route.path, status, time.perf_counter() - began)
+
+    async def _answer(
+        self, hot: Hot[Any], scope: Scope, headers: RequestHeaders, receive: Receive, request_id: str
+    ) -> tuple[int, edge.RawHeaders, bytes]:
+        if not self._rate.admits(_text(headers, b"authorization"), scope):
+            return _as_raw(self._rate.refusal(request_id))
+        try:
+            answer = await _handled(hot, scope["app"].state.room, headers, receive)
+        except ClientDisconnect:
+            raise
         except ValidationError as error:
-            faults = problems.faults_in(error)
-            answer = problems.response("validation_failed", problems.WRONG_MEMBERS, request_id_of(scope), faults)
-            await answer(scope, receive, send)
+            return _as_raw(problems.of_body(error, request_id))
+        except Exception as error:  # noqa: BLE001 (a root: whatever it is, the caller gets a problem)
+            return _as_raw(problems.of_error(error, request_id))
+        body = answer.__pydantic_serializer__.to_json(answer)
+        return hot.route.status_code or 200, [(b"content-length", b"%d" % len(body)), _JSON], body
 
 
-async def _answer(hot: Hot[BodyIn], scope: Scope, receive: Receive) -> bytes:
+_JSON = (b"content-type", b"application/json")
+
+
+async def _handled(hot: Hot[Any], room: Room, headers: RequestHeaders, receive: Receive) -> Output:
     """What the ordinary route does, in the same order: media type, JSON, key, members, operation."""
-    refuse_other_media_types(header_of(scope, b"content-type") or "")
+    refuse_other_media_types(_text(headers, b"content-type"))
     value = parsed(await _whole(receive))
-    room: Room = scope["app"].state.room
-    key_hash = auth.key_hash_in(header_of(scope, b"authorization") or "", room.database.keyring)
-    answer = await hot.handle(hot.model.model_validate(value), room, scope, key_hash)
-    return answer.__pydantic_serializer__.to_json(answer)
+    key_hash = auth.key_hash_in(_text(headers, b"authorization"), room.database.keyring)
+    return await hot.handle(hot.model.model_validate(value), room, headers, key_hash)
+
+
+def _is_unusual(headers: RequestHeaders) -> bool:
+    """A body whose length is not declared or too large, and an Idempotency-Key, are for the ordinary route."""
+    length = headers.get(b"content-length", b"")
+    return not length.isdigit() or int(length) > BODY_LIMIT or b"idempotency-key" in headers
+
+
+def _text(headers: RequestHeaders, name: bytes) -> str:
+    return headers.get(name, b"").decode("latin-1")
 
 
 async def _whole(receive: Receive) -> bytes:
@@ -96,7 +130,5 @@ async def _whole(receive: Receive) -> bytes:
     return body
 
 
-async def _send(send: Send, status: int, body: bytes) -> None:
-    headers = [(b"content-length", str(len(body)).encode()), (b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def _as_raw(response: Response) -> tuple[int, edge.RawHeaders, bytes]:
+    return response.status_code, response.raw_headers, bytes(response.body)
