@@ -2,6 +2,7 @@
 
 import functools
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -50,9 +51,9 @@ class Client:
         """Whether identifiers of this namespace are in the client's registration."""
         return not self.namespaces or namespace in self.namespaces
 
-    def sees(self, namespaces: frozenset[str]) -> bool:
+    def sees(self, namespaces: Collection[str]) -> bool:
         """Whether a subject with identifiers in these namespaces exists for the client at all."""
-        return not self.namespaces or not namespaces.isdisjoint(self.namespaces)
+        return not self.namespaces or any(namespace in namespaces for namespace in self.namespaces)
 
     def is_live(self, now: datetime) -> bool:
         """A key counts until it is revoked, or until the instant at which it expires."""

@@ -1,24 +1,25 @@
 """The decision: may this client use this person's data for this purpose, now, and why?
 
 `decide` runs RULES in reading order and collects every objection. It is the only place that says yes.
+
+The values here are named tuples: several are made for every check, in a third of the time of a frozen dataclass.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from consent_service.core.clients import Client
 from consent_service.core.consent import Action, Standing
 from consent_service.core.instants import local_date
-from consent_service.core.people import Identifier, Membership, Reference
+from consent_service.core.people import Identifier, Membership, MembershipStatus, Reference
 from consent_service.core.policy import Basis, Policy, Purpose
 from consent_service.core.projection import SubjectState
 from consent_service.core.reasons import Reason, ReasonCode
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What a client asks: may I use the data of `subject` for `purpose`?
 
     `within` names the purpose that a concomitant use goes along with.
@@ -29,8 +30,7 @@ class Question:
     within: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What is known about one question, for one leaf of its purpose, at one instant.
 
     `asked` is the purpose as asked for and `node` the one it comes down to (that of `within` for a concomitant use);
@@ -48,8 +48,7 @@ class Facts:
     zone: ZoneInfo
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Yes or no, with every reason. `expires_at` is when a yes ends by itself: the earliest leaf's."""
 
     permitted: bool
@@ -57,8 +56,7 @@ class Verdict:
     expires_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The answer to one question. `as_of` is the ledger's size that it rests on.
 
     `client` is the one that it was decided for, `asked_by` the one that asked, where that is another; `subject` is None
@@ -82,13 +80,13 @@ Rule = Callable[[Question, Facts], Reason | None]
 
 def client_is_not_permitted(question: Question, facts: Facts) -> Reason | None:
     """A client asks only for the purposes and namespaces that it is registered for."""
-    purposes = [code for code in (question.purpose, question.within) if code is not None]
-    namespace_is_foreign = isinstance(question.subject, Identifier) and not facts.client.may_touch(
-        question.subject.namespace
+    client, subject = facts.client, question.subject
+    permitted = (
+        client.may_ask_for(question.purpose)
+        and (question.within is None or client.may_ask_for(question.within))
+        and (not isinstance(subject, Identifier) or client.may_touch(subject.namespace))
     )
-    if namespace_is_foreign or not all(facts.client.may_ask_for(code) for code in purposes):
-        return Reason(ReasonCode.CLIENT_NOT_PERMITTED, question.purpose)
-    return None
+    return None if permitted else Reason(ReasonCode.CLIENT_NOT_PERMITTED, question.purpose)
 
 
 def within_is_missing(question: Question, facts: Facts) -> Reason | None:
@@ -134,8 +132,9 @@ def consent_has_expired(_: Question, facts: Facts) -> Reason | None:
 
 def membership_has_ended(_: Question, facts: Facts) -> Reason | None:
     """After a person has left, only the uses go on that the policy lets go on."""
-    over = facts.membership.is_over(local_date(facts.now, facts.zone))
-    if over and facts.leaf and not facts.leaf.survives_membership:
+    if facts.leaf is None or facts.leaf.survives_membership or facts.membership.status is MembershipStatus.ACTIVE:
+        return None
+    if facts.membership.is_over(local_date(facts.now, facts.zone)):
         return Reason(ReasonCode.MEMBERSHIP_ENDED, facts.leaf.code)
     return None
 

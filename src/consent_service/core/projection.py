@@ -1,9 +1,11 @@
 """The state of one subject, and the fold that derives it from the ledger's entries, one after another."""
 
+import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from types import MappingProxyType
 
 from consent_service.core import consent, ledger
 from consent_service.core.consent import Action, Standing, Statement
@@ -17,31 +19,42 @@ LeafRow = tuple[int, int, int, int | None, int, int | None]
 
 
 class Leaves(Mapping[str, Standing]):
-    """What stands, leaf by leaf. Each leaf is a compact row until somebody asks for it: a check asks for one of many.
+    """What stands, leaf by leaf, read from the document only where it is asked for: a check asks for one of many.
+
+    `text` are the members of a JSON object as `to_document` writes them: compact, sorted, codes without escapes.
 
     NOTE: a row is [action, index, made_at, expires_at, wording, last_no_at], instants in milliseconds since 1970.
     """
 
-    __slots__ = ("rows",)
+    __slots__ = ("text",)
 
-    def __init__(self, rows: Mapping[str, LeafRow] | None = None) -> None:
-        self.rows: Mapping[str, LeafRow] = rows or {}
+    def __init__(self, text: str = "") -> None:
+        self.text = text
 
     def __getitem__(self, leaf: str) -> Standing:
         """What stands for one leaf."""
-        return _from_row(*self.rows[leaf])
+        begin = self.text.find(f'"{leaf}":[')
+        if begin < 0:
+            raise KeyError(leaf)
+        begin += len(leaf) + len('"":')
+        return _from_row(*json.loads(self.text[begin : self.text.index("]", begin) + 1]))
 
     def __iter__(self) -> Iterator[str]:
         """The leaves that were ever decided."""
-        return iter(self.rows)
+        return iter(self._rows())
 
     def __len__(self) -> int:
         """How many there are."""
-        return len(self.rows)
+        return len(self._rows())
 
     def changed(self, standings: Mapping[str, Standing]) -> "Leaves":
         """The same, with these leaves as they stand now."""
-        return Leaves({**self.rows, **{leaf: _to_row(standing) for leaf, standing in standings.items()}})
+        rows = self._rows() | {leaf: _to_row(standing) for leaf, standing in standings.items()}
+        return Leaves(_compact(rows)[1:-1])
+
+    def _rows(self) -> dict[str, LeafRow]:
+        rows: dict[str, LeafRow] = json.loads(f"{{{self.text}}}")
+        return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +73,9 @@ class SubjectState:
     last_index: int = -1
 
     @property
-    def visible_in(self) -> frozenset[str]:
+    def visible_in(self) -> Collection[str]:
         """The namespaces in which the subject has an identifier."""
-        return frozenset(self.namespaces)
+        return self.namespaces
 
 
 def applied(state: SubjectState | None, index: int, body: ledger.SubjectBody) -> SubjectState:
@@ -99,30 +112,36 @@ def _with_statement(state: SubjectState, index: int, body: ledger.StatementMade)
 
 def to_document(state: SubjectState) -> str:
     """The state as one compact JSON document; equal states give equal bytes."""
-    document = {
-        "kind": state.kind,
-        "leaves": state.leaves.rows,
-        "membership": [
-            state.membership.status,
-            state.membership.ended_on and state.membership.ended_on.isoformat(),
-        ],
-        "namespaces": dict(state.namespaces),
-    }
-    return json.dumps(document, sort_keys=True, separators=(",", ":"))
+    ended_on = state.membership.ended_on
+    membership = _compact([state.membership.status, ended_on and ended_on.isoformat()])
+    names = _compact(dict(state.namespaces))
+    return f'{{"kind":"{state.kind}"{_LEAVES}{state.leaves.text}{_FACTS}{membership},"namespaces":{names}}}'
 
 
 def from_document(subject: str, last_index: int, document: str) -> SubjectState:
     """Read what `to_document` wrote."""
-    read = json.loads(document)
-    status, ended_on = read["membership"]
+    begin, end = document.index(_LEAVES), document.rindex(_FACTS)
+    membership, namespaces = _facts(document[end + len(_FACTS) :])
+    leaves = Leaves(document[begin + len(_LEAVES) : end])
     return SubjectState(
-        subject,
-        SubjectKind(read["kind"]),
-        Membership(MembershipStatus(status), date.fromisoformat(ended_on) if ended_on else None),
-        read["namespaces"],
-        Leaves(read["leaves"]),
-        last_index,
+        subject, SubjectKind(document[len('{"kind":"') : begin - 1]), membership, namespaces, leaves, last_index
     )
+
+
+_LEAVES, _FACTS = ',"leaves":{', '},"membership":'
+
+
+@functools.lru_cache(maxsize=4096)
+def _facts(text: str) -> tuple[Membership, Mapping[str, int]]:
+    """The end of a document, which very many have in common."""
+    read = json.loads(f'{{"membership":{text}')
+    status, ended_on = read["membership"]
+    membership = Membership(MembershipStatus(status), date.fromisoformat(ended_on) if ended_on else None)
+    return membership, MappingProxyType(read["namespaces"])
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def _to_row(standing: Standing) -> LeafRow:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from consent_service.core import ids
@@ -16,8 +17,7 @@ from consent_service.store.db import ReadTx, WriteTx
 from consent_service.store.projection import Facts
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A question, and the hash of the key with which it was asked."""
 
     key_hash: str
