@@ -17,7 +17,7 @@ from consent_service.core.clients import Scope
 from consent_service.core.decision import Decision
 from consent_service.core.ids import Entropy
 from consent_service.core.instants import instant
-from consent_service.lanes import Lane, write_alone
+from consent_service.lanes import Gate, Lane, write_alone
 from consent_service.operations import checks, clients, consents, policies
 from consent_service.operations.authzen import Terms
 from consent_service.operations.checks import Asked
@@ -32,6 +32,7 @@ from consent_service.web.deps import Room
 from consent_service.web.edge import Measures
 
 FIRST_CLIENT = "first-client"
+_BULK_AT_ONCE = 4
 _ALLOCATIONS = 20_000  # between two looks at the youngest objects
 
 
@@ -134,6 +135,7 @@ def _room(service: Service, measures: Measures) -> Room:
         service.settings.default_namespace,
         service.settings.time_zone,
         _terms(service.settings),
+        Gate(at_once=1 if db.sqlite_path(service.settings.database) else _BULK_AT_ONCE),
     )
 
 

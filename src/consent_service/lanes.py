@@ -14,8 +14,8 @@ What holds, always:
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -172,6 +172,40 @@ async def write_alone(database: Database, operation: Callable[[WriteTx], Awaitab
             return await operation(tx)
 
     return await _shielded(in_transaction())
+
+
+async def snapshot_alone(database: Database, operation: Callable[[WriteTx], Awaitable[Result]]) -> Result:
+    """Run a bulk operation in a transaction of its own, all of it on one snapshot."""
+
+    async def in_transaction() -> Result:
+        async with database.snapshot() as tx:
+            return await operation(tx)
+
+    return await _shielded(in_transaction())
+
+
+class Gate:
+    """Lets in few bulk calls at once, so that they hold up each other and not the lanes.
+
+    `at_once` are inside, `waiting` more wait their turn, and whoever comes then is turned away.
+    """
+
+    def __init__(self, *, at_once: int, waiting: int = 32) -> None:
+        self._room = at_once + waiting
+        self._inside = 0
+        self._turns = asyncio.Semaphore(at_once)
+
+    @asynccontextmanager
+    async def passed(self) -> AsyncIterator[None]:
+        """Wait for a turn. Raises Overloaded when too many wait already."""
+        if self._inside >= self._room:
+            raise Overloaded("Too many bulk requests are waiting; nothing was done. Try again shortly.")
+        self._inside += 1
+        try:
+            async with self._turns:
+                yield
+        finally:
+            self._inside -= 1
 
 
 async def _shielded(work: Coroutine[object, object, Result]) -> Result:

@@ -8,13 +8,20 @@ from zoneinfo import ZoneInfo
 from consent_service.core import ids
 from consent_service.core.clients import Client, Scope, authenticated
 from consent_service.core.decision import Decision, Question, decide
-from consent_service.core.errors import ConsentError, InvalidInput, Unavailable
-from consent_service.core.people import Pseudonym
+from consent_service.core.errors import ClientNotPermitted, ConsentError, InvalidInput, PurposeNotFound, Unavailable
+from consent_service.core.people import Pseudonym, Reference
 from consent_service.core.policy import Policy
 from consent_service.core.projection import SubjectState
-from consent_service.store import decisions, people, policies, projection
+from consent_service.operations import policies
+from consent_service.store import decisions, people, projection
+from consent_service.store import policies as policy_store
 from consent_service.store.db import ReadTx, WriteTx
 from consent_service.store.projection import Facts
+
+STREAM_PAGE = 1000
+"""How many subjects are decided in one transaction of a stream."""
+
+_PAGE = 500
 
 
 class Asked(NamedTuple):
@@ -40,6 +47,14 @@ class PermittedPage:
     next: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """The answers to one purpose asked for many subjects, in order; `id` names the decision as a whole."""
+
+    id: str
+    answers: tuple[Decision, ...]
+
+
 async def answer(tx: WriteTx, asked: Sequence[Asked], *, zone: ZoneInfo) -> Sequence[Decision | ConsentError]:
     """Decide each question, in order, and write every decision in this transaction."""
     answers = await answer_unrecorded(tx, asked, zone=zone)
@@ -61,17 +76,56 @@ async def answer_unrecorded(tx: ReadTx, asked: Sequence[Asked], *, zone: ZoneInf
 async def answer_for(
     tx: WriteTx, caller: Client, cases: Sequence[Case], *, zone: ZoneInfo, recorded: bool = True
 ) -> Sequence[Decision | ConsentError]:
-    """Decide many questions of one caller from one snapshot, in order; an item's error is its own."""
-    facts = await projection.facts_for(tx, (), [case.question.subject for case in cases])
-    policy = await policy_of(tx, facts)
-    names = ids.decision_ids(facts.at, tx.entropy, len(cases))
-    answers = [
-        _answered(name, case, facts, state, policy, zone, caller)
-        for name, case, state in zip(names, cases, facts.states, strict=True)
-    ]
+    """Decide many questions of one caller from one snapshot, in order; one's error is its own.
+
+    Page by page, so that single checks get their turns in between.
+    """
+    answers: list[Decision | ConsentError] = []
+    for begin in range(0, len(cases), _PAGE):
+        answers += await _page(tx, caller, cases[begin : begin + _PAGE], zone)
     if recorded:
         await decisions.record(tx, [one for one in answers if isinstance(one, Decision)])
     return answers
+
+
+async def answer_all(
+    tx: WriteTx,
+    caller: Client,
+    asked: Sequence[Question | ConsentError],
+    *,
+    zone: ZoneInfo,
+    recorded: bool = True,
+) -> Sequence[Decision | ConsentError]:
+    """Decide a batch of the caller's own questions; one that comes as an error is its own answer."""
+    cases = [Case(caller, one) for one in asked if not isinstance(one, ConsentError)]
+    answers = iter(await answer_for(tx, caller, cases, zone=zone, recorded=recorded))
+    return [one if isinstance(one, ConsentError) else next(answers) for one in asked]
+
+
+async def filtered(
+    tx: WriteTx,
+    caller: Client,
+    purpose: str,
+    within: str | None,
+    subjects: Sequence[Reference],
+    *,
+    zone: ZoneInfo,
+    recorded: bool = True,
+) -> Filtered:
+    """Decide one purpose for many subjects, in order. Each decision is on record as a part of the whole one.
+
+    Raises InvalidInput for an idle `within`.
+    """
+    cases = [Case(caller, Question(subject, purpose, within)) for subject in subjects]
+    answers: list[Decision] = []
+    for one in await answer_for(tx, caller, cases, zone=zone, recorded=False):
+        if isinstance(one, ConsentError):
+            raise one
+        answers.append(one)
+    (name,) = ids.decision_ids(answers[0].at, tx.entropy, 1)
+    if recorded:
+        await decisions.record_filter(tx, name, answers)
+    return Filtered(name, tuple(answers))
 
 
 async def permitted_page(
@@ -100,6 +154,46 @@ async def permitted_page(
     named = await people.identifiers_in(tx, namespace, [one.subject for one in yeses if one.subject])
     items = tuple((one, named[one.subject]) for one in yeses if one.subject in named)
     return PermittedPage(items, names[-1] if len(names) == limit else None)
+
+
+async def permitted(
+    tx: WriteTx,
+    caller: Client,
+    purpose: str,
+    within: str | None,
+    *,
+    namespace: str,
+    after: str,
+    zone: ZoneInfo,
+    recorded: bool = True,
+) -> PermittedPage:
+    """A page of the subjects of a namespace whose data the caller may use for a purpose.
+
+    Raises PurposeNotFound, ClientNotPermitted, or InvalidInput for a `within` that is idle or missing.
+    """
+    _refuse_unaskable(caller, (await policies.in_force(tx)).policy, purpose, within, namespace)
+    return await permitted_page(
+        tx,
+        caller,
+        caller,
+        purpose,
+        within,
+        namespace=namespace,
+        after=after,
+        limit=STREAM_PAGE,
+        zone=zone,
+        recorded=recorded,
+    )
+
+
+async def _page(tx: WriteTx, caller: Client, cases: Sequence[Case], zone: ZoneInfo) -> list[Decision | ConsentError]:
+    facts = await projection.facts_for(tx, (), [case.question.subject for case in cases])
+    policy = await policy_of(tx, facts)
+    names = ids.decision_ids(facts.at, tx.entropy, len(cases))
+    return [
+        _answered(name, case, facts, state, policy, zone, caller)
+        for name, case, state in zip(names, cases, facts.states, strict=True)
+    ]
 
 
 def _for_key(
@@ -135,10 +229,21 @@ def _answered(
 
 async def policy_of(tx: ReadTx, facts: Facts) -> Policy:
     """The policy in force, compiled. Raises Unavailable while there is none: no policy, no answer."""
-    policy = await policies.compiled(tx, facts.version) if facts.version else None
+    policy = await policy_store.compiled(tx, facts.version) if facts.version else None
     if policy is None:
         raise Unavailable("No policy version is in force yet.")
     return policy
+
+
+def _refuse_unaskable(caller: Client, policy: Policy, purpose: str, within: str | None, namespace: str) -> None:
+    asked = policy.find(purpose)
+    if asked is None:
+        raise PurposeNotFound(policies.unknown_purpose(policy, purpose))
+    codes = [purpose] if within is None else [purpose, within]
+    if not caller.may_touch(namespace) or not all(map(caller.may_ask_for, codes)):
+        raise ClientNotPermitted("This client is not registered for this purpose or this namespace.")
+    if asked.concomitant == (within is None):
+        raise InvalidInput.at("query/within", "a concomitant use names another purpose here, and no other use does")
 
 
 def visible(state: SubjectState | None, client: Client) -> SubjectState | None:

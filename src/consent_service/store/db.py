@@ -4,7 +4,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ Query = TypedReturnsRows[Any] | TextClause | TextualSelect
 _COMMAND_TIMEOUT = 5.0  # seconds; a lane gives up on its callers' behalf long before
 _CONNECT_TIMEOUT = 1.5
 _BEGIN = {"postgresql": "BEGIN", "sqlite": "BEGIN IMMEDIATE"}
+_BEGIN_SNAPSHOT = {"postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ", "sqlite": "BEGIN IMMEDIATE"}
 _REFUSED_ROW = (IntegrityError, DataError, sqlite3.IntegrityError, sqlite3.DataError)
 _WRONG_STATEMENT = (ProgrammingError, sqlite3.ProgrammingError, asyncpg.SyntaxOrAccessError)
 
@@ -172,18 +173,25 @@ class Database:
                 driver = await _driver(connection)
                 yield ReadTx(connection, driver, self.keyring, self.clock(), self.compiled, self.entropy)
 
-    @asynccontextmanager
-    async def write(self) -> AsyncIterator[WriteTx]:
+    def write(self) -> AbstractAsyncContextManager[WriteTx]:
         """Open a writing transaction and commit it at the end.
 
         Raises Unavailable when the database cannot be asked or the commit's outcome is unknown, and DataFault when it
         refused a row. Whatever is raised, nothing of it was acknowledged.
         """
+        return self._write(_BEGIN)
+
+    def snapshot(self) -> AbstractAsyncContextManager[WriteTx]:
+        """The same, with one snapshot for all of its statements; for what asks much and appends nothing."""
+        return self._write(_BEGIN_SNAPSHOT)
+
+    @asynccontextmanager
+    async def _write(self, begin: Mapping[str, str]) -> AsyncIterator[WriteTx]:
         with _translated():
             async with self.writing.connect() as connection:
                 driver = await _driver(connection)
                 try:
-                    await driver.execute(_BEGIN[connection.dialect.name])
+                    await driver.execute(begin[connection.dialect.name])
                     yield WriteTx(connection, driver, self.keyring, self.clock(), self.compiled, self.entropy)
                     await _commit(connection, driver)
                 except BaseException as error:

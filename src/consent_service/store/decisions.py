@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from consent_service.core.decision import Decision
+from consent_service.core.decision import Decision, Verdict
 from consent_service.core.people import Identifier
 from consent_service.core.reasons import Reason
 from consent_service.store.db import WriteTx
@@ -15,6 +15,14 @@ _ENCODER = json.JSONEncoder(check_circular=False, separators=(",", ":"))
 async def record(tx: WriteTx, answers: Sequence[Decision]) -> None:
     """Write decisions, one row each. The row of an unknown person names nobody."""
     await tx.insert(decision, [_row(one) for one in answers])
+
+
+async def record_filter(tx: WriteTx, name: str, answers: Sequence[Decision]) -> None:
+    """Write the decision of a filter: one row for the whole, which is a yes if every part is, and one for each part."""
+    first = answers[0]
+    whole = Verdict(all(one.verdict.permitted for one in answers), (), None)
+    header = first._replace(id=name, subject=None, verdict=whole)
+    await record(tx, [header, *(one._replace(part_of=name) for one in answers)])
 
 
 def _row(one: Decision) -> tuple[object, ...]:

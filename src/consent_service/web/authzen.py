@@ -37,7 +37,7 @@ from consent_service.web.authzen_shapes import (
     SubjectSearchIn,
 )
 from consent_service.web.bodies import StrictRoute
-from consent_service.web.deps import Language, Room, Writer, changes
+from consent_service.web.deps import Asker, Language, Room, asks
 from consent_service.web.openapi import READING, Tag
 from consent_service.web.problems import documented
 
@@ -63,7 +63,7 @@ class AuthzenRoute(StrictRoute):
 router = APIRouter(route_class=AuthzenRoute, tags=[Tag.AUTHZEN])
 
 
-Asker = Annotated[Writer, changes(Scope.CHECK)]
+CheckAsker = Annotated[Asker, asks(Scope.CHECK)]
 PROBLEMS = documented(*READING, "malformed_request", "body_too_large")
 
 
@@ -73,7 +73,7 @@ PROBLEMS = documented(*READING, "malformed_request", "body_too_large")
     summary="AuthZEN: one evaluation",
     responses=PROBLEMS,
 )
-async def evaluation(body: EvaluationIn, asker: Asker, language: Language) -> EvaluationOut:
+async def evaluation(body: EvaluationIn, asker: CheckAsker, language: Language) -> EvaluationOut:
     """The check in AuthZEN's words: the subject is a client, the action a purpose, the resource a person.
 
     A client other than your own needs the scope `audit:read` as well. What is unknown is `false`, never an error.
@@ -87,7 +87,7 @@ async def evaluation(body: EvaluationIn, asker: Asker, language: Language) -> Ev
     summary="AuthZEN: many evaluations at once",
     responses=PROBLEMS,
 )
-async def evaluations(body: EvaluationsIn, asker: Asker, language: Language) -> EvaluationsOut | EvaluationOut:
+async def evaluations(body: EvaluationsIn, asker: CheckAsker, language: Language) -> EvaluationsOut | EvaluationOut:
     """Up to 1,000 evaluations, answered in order.
 
     The fault of one is its own `false`, with the error in its context.
@@ -108,7 +108,7 @@ async def evaluations(body: EvaluationsIn, asker: Asker, language: Language) -> 
     summary="AuthZEN: which clients may?",
     responses=PROBLEMS,
 )
-async def search_subjects(body: SubjectSearchIn, asker: Asker) -> EntitiesOut:
+async def search_subjects(body: SubjectSearchIn, asker: CheckAsker) -> EntitiesOut:
     """The clients that may use this person's data for this purpose. Without `audit:read` you see your own only."""
     search = SubjectSearch(body.subject.type, body.action.action(), body.resource.entity())
     found = await asker.run(authzen.search, search, body.page.page(), terms=asker.room.terms)
@@ -121,7 +121,7 @@ async def search_subjects(body: SubjectSearchIn, asker: Asker) -> EntitiesOut:
     summary="AuthZEN: whose data may be used?",
     responses=PROBLEMS,
 )
-async def search_resources(body: ResourceSearchIn, asker: Asker) -> EntitiesOut:
+async def search_resources(body: ResourceSearchIn, asker: CheckAsker) -> EntitiesOut:
     """The people of one namespace whose data this client may use for this purpose, each decided afresh."""
     action, namespace = body.action.action(), body.resource.text("namespace")
     search = ResourceSearch(body.subject.entity(), action, body.resource.type, namespace)
@@ -135,7 +135,7 @@ async def search_resources(body: ResourceSearchIn, asker: Asker) -> EntitiesOut:
     summary="AuthZEN: for which purposes may data be used?",
     responses=PROBLEMS,
 )
-async def search_actions(body: ActionSearchIn, asker: Asker) -> ActionsOut:
+async def search_actions(body: ActionSearchIn, asker: CheckAsker) -> ActionsOut:
     """The purposes, branches and leaves, for which this client may use this person's data."""
     search = ActionSearch(body.subject.entity(), body.resource.entity())
     found = await asker.run(authzen.search, search, body.page.page(), terms=asker.room.terms)
@@ -154,7 +154,7 @@ async def configuration(request: Request, response: Response) -> ConfigurationOu
     return ConfigurationOut.at(str(request.base_url).rstrip("/"))
 
 
-async def _evaluated(asker: Writer, body: EvaluationIn, language: str) -> EvaluationOut:
+async def _evaluated(asker: Asker, body: EvaluationIn, language: str) -> EvaluationOut:
     (answer,) = await asker.run(authzen.evaluate, [body.evaluation()], terms=asker.room.terms)
     if isinstance(answer, ConsentError):
         raise answer

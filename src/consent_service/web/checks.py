@@ -1,23 +1,36 @@
-"""The check."""
+"""The check: one question, a batch of questions, a filter of subjects, and the stream of all who are permitted."""
 
-from collections.abc import Iterable
-from typing import Annotated, Self
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Self
 
-from fastapi import APIRouter
-from pydantic import ConfigDict, Field
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import StreamingResponse
+from pydantic import ConfigDict, Field, ValidationError, WrapValidator
 
 from consent_service.core.clients import Scope
 from consent_service.core.decision import Decision, Question
+from consent_service.core.errors import ConsentError, Fault, InvalidInput
+from consent_service.core.people import Reference
 from consent_service.core.reasons import Reason, ReasonCode, sentence
-from consent_service.operations.checks import Asked
+from consent_service.operations import checks
+from consent_service.operations.checks import Asked, Filtered, PermittedPage
+from consent_service.web import problems
 from consent_service.web.auth import with_scope
 from consent_service.web.bodies import Body, StrictRoute
-from consent_service.web.deps import InRoom, Language
+from consent_service.web.deps import Asker, InRoom, Language, Room, asks
+from consent_service.web.edge import Measures, request_id_of
 from consent_service.web.openapi import READING, Tag
 from consent_service.web.outputs import Instant, Output
-from consent_service.web.problems import documented
+from consent_service.web.problems import Problem, documented
 
 router = APIRouter(route_class=StrictRoute, tags=[Tag.CHECKS])
+
+NDJSON = "application/x-ndjson"
+NAMESPACE = r"^[a-z][a-z0-9_-]{0,31}$"
+LARGEST_BATCH = 1_000
+LARGEST_FILTER = 10_000
+_BODY_PROBLEMS = ("malformed_json", "validation_failed", "body_too_large", "unsupported_media_type")
 
 PurposeCode = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -76,11 +89,139 @@ class DecisionOut(Output):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """What is wrong with one question of a batch."""
+
+    faults: tuple[Fault, ...]
+
+    def within(self, place: str) -> InvalidInput:
+        """The error, each pointer led from the whole body."""
+        faults = [Fault(place + fault.pointer, fault.detail) for fault in self.faults]
+        return InvalidInput(problems.WRONG_MEMBERS, errors=faults)
+
+
+def _or_malformed(value: Any, read: Callable[[Any], CheckIn]) -> CheckIn | Malformed:  # noqa: ANN401 (JSON, as pydantic hands it over)
+    """A question; or what is wrong with it, which is its own answer and no fault of the others."""
+    try:
+        return read(value)
+    except ValidationError as error:
+        return Malformed(tuple(problems.faults_in(error)))
+
+
+class BatchIn(Body):
+    """Up to 1,000 questions, each as it would be asked alone."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "questions": [
+                        {"subject": "person:1001", "purpose": "billing"},
+                        {"subject": "person:1001", "purpose": "marketing.own_company.email"},
+                    ]
+                }
+            ]
+        }
+    )
+
+    questions: list[Annotated[CheckIn, WrapValidator(_or_malformed)]] = Field(min_length=1, max_length=LARGEST_BATCH)
+
+
+class ErrorOut(Output):
+    """The error of one question, in place of its decision."""
+
+    error: Problem
+
+
+class BatchOut(Output):
+    """The decisions, in the order of the questions."""
+
+    decisions: list[DecisionOut | ErrorOut]
+
+
+class FilterIn(Body):
+    """One purpose, and up to 10,000 subjects: whom on this list may I write to?"""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"purpose": "marketing.own_company.email", "subjects": ["person:1001", "person:1002"]}]
+        }
+    )
+
+    purpose: PurposeCode
+    within: PurposeCode | None = Field(default=None, description="For `concomitant_use` only.")
+    subjects: list[Annotated[str, Field(min_length=1, max_length=300)]] = Field(
+        min_length=1, max_length=LARGEST_FILTER, description="As in a check; who is named twice is answered once."
+    )
+
+
+class DeniedOut(Output):
+    """A subject whose data may not be used, and why."""
+
+    subject: str
+    reasons: list[ReasonOut]
+
+
+class FilterOut(Output):
+    """Who is permitted and who is not, as they were named and in that order."""
+
+    permitted: list[str]
+    denied: list[DeniedOut]
+    purpose: str
+    policy_version: str
+    as_of: int
+    decision_id: str = Field(description="Names the filter as a whole; each subject's decision is a part of it.")
+    decided_at: Instant
+
+    @classmethod
+    def of(cls, filtered: Filtered, names: Sequence[str], language: str) -> Self:
+        """From the product's own value, and the names under which the subjects were asked about."""
+        first = filtered.answers[0]
+        named = list(zip(names, filtered.answers, strict=True))
+        return cls(
+            permitted=[name for name, one in named if one.verdict.permitted],
+            denied=[
+                DeniedOut(subject=name, reasons=reasons_out(one.verdict.reasons, language))
+                for name, one in named
+                if not one.verdict.permitted
+            ],
+            purpose=first.question.purpose,
+            policy_version=first.policy_version,
+            as_of=first.as_of,
+            decision_id=filtered.id,
+            decided_at=first.at,
+        )
+
+
+class PermittedOut(Output):
+    """One line of the stream: a subject whose data may be used as of the ledger's size `as_of`."""
+
+    subject: str = Field(description="The `sub_…`; as `after` it leads to what comes behind it.")
+    identifiers: list[str] = Field(description="The person's identifiers in the namespace.")
+    as_of: int
+    decision_id: str
+    decided_at: Instant
+    expires_at: Instant | None
+
+    @classmethod
+    def of(cls, decision: Decision, identifiers: Sequence[str]) -> Self:
+        """From the product's own value."""
+        return cls(
+            subject=decision.subject or "",
+            identifiers=list(identifiers),
+            as_of=decision.as_of,
+            decision_id=decision.id,
+            decided_at=decision.at,
+            expires_at=decision.verdict.expires_at,
+        )
+
+
 @router.post(
     "/v1/check",
     operation_id="check",
     summary="See whether data may be used, and why",
-    responses=documented(*READING, "malformed_json", "validation_failed", "body_too_large", "unsupported_media_type"),
+    responses=documented(*READING, *_BODY_PROBLEMS),
 )
 async def check(
     body: CheckIn, room: InRoom, language: Language, key_hash: Annotated[str, with_scope(Scope.CHECK)]
@@ -94,6 +235,120 @@ async def check(
     decision = await room.checks.ask(Asked(key_hash, question))
     room.measures.count(decision.verdict.permitted)
     return DecisionOut.of(decision, language)
+
+
+@router.post(
+    "/v1/check/batch",
+    operation_id="checkBatch",
+    summary="Ask many questions at once",
+    responses=documented(*READING, *_BODY_PROBLEMS),
+)
+async def batch(
+    body: BatchIn, asker: Annotated[Asker, asks(Scope.CHECK)], language: Language, request: Request
+) -> BatchOut:
+    """Up to 1,000 questions of any kind, decided on one snapshot and answered in order.
+
+    A question that is malformed is answered with its own `error`; the others are not touched by it.
+    """
+    asked = [_question(asker.room, one, f"/questions/{place}") for place, one in enumerate(body.questions)]
+    answers = await asker.run(checks.answer_all, asked, zone=asker.room.zone, recorded=asker.room.recorded)
+    asker.room.measures.count_all(one.verdict.permitted for one in answers if isinstance(one, Decision))
+    return BatchOut(decisions=[_answer_out(one, language, request_id_of(request.scope)) for one in answers])
+
+
+@router.post(
+    "/v1/check/filter",
+    operation_id="checkFilter",
+    summary="See whose data on a list may be used",
+    responses=documented(*READING, *_BODY_PROBLEMS),
+)
+async def filter_(body: FilterIn, asker: Annotated[Asker, asks(Scope.CHECK)], language: Language) -> FilterOut:
+    """One purpose for up to 10,000 subjects, decided on one snapshot.
+
+    **Whoever does not stand in `permitted` is a no.** Order is kept, and who is named twice is answered once.
+    """
+    named = _named(asker.room, body.subjects)
+    room, subjects = asker.room, list(named)
+    answer = await asker.run(
+        checks.filtered, body.purpose, body.within, subjects, zone=room.zone, recorded=room.recorded
+    )
+    room.measures.count_all(one.verdict.permitted for one in answer.answers)
+    return FilterOut.of(answer, list(named.values()), language)
+
+
+@router.get(
+    "/v1/purposes/{code}/permitted",
+    operation_id="streamPermitted",
+    summary="Get everybody whose data may be used",
+    response_class=StreamingResponse,
+    responses={
+        200: {"description": "One subject a line.", "content": {NDJSON: {"schema": PermittedOut.model_json_schema()}}},
+        **documented(*READING, "client_not_permitted", "purpose_not_found", "validation_failed"),
+    },
+)
+async def permitted(
+    code: Annotated[str, Path(openapi_examples={"example": {"value": "billing"}})],
+    asker: Annotated[Asker, asks(Scope.CHECK)],
+    namespace: Annotated[str | None, Query(pattern=NAMESPACE, description="The default one, if left out.")] = None,
+    within: Annotated[PurposeCode | None, Query(description="For `concomitant_use` only.")] = None,
+    after: Annotated[str, Query(pattern=r"^(sub_[0-9A-Z]{26})?$", description="Go on behind this `sub_…`.")] = "",
+) -> StreamingResponse:
+    """All permitted subjects of a namespace, as NDJSON: a line each, in the order of their `sub_…`.
+
+    Each 1,000 are decided and recorded afresh just before they are sent, with an `as_of` of their own. Use a line as it
+    comes; do not keep it. A stream that breaks off goes on with `after`, the last `subject` that came.
+    """
+    names = namespace or asker.room.default_namespace
+
+    async def page(behind: str) -> PermittedPage:
+        how = asker.room
+        return await asker.run(
+            checks.permitted, code, within, namespace=names, after=behind, zone=how.zone, recorded=how.recorded
+        )
+
+    return StreamingResponse(_lines(page, await page(after), asker.room.measures), media_type=NDJSON)
+
+
+async def _lines(
+    page: Callable[[str], Awaitable[PermittedPage]], first: PermittedPage, measures: Measures
+) -> AsyncIterator[bytes]:
+    """The first page comes before the answer begins, so that what is wrong with the request can still be said."""
+    current = first
+    while True:
+        measures.count_all(True for _ in current.items)
+        yield b"".join(PermittedOut.of(*item).model_dump_json().encode() + b"\n" for item in current.items)
+        if current.next is None:
+            return
+        current = await page(current.next)
+
+
+def _question(room: Room, one: CheckIn | Malformed, place: str) -> Question | ConsentError:
+    if isinstance(one, Malformed):
+        return one.within(place)
+    try:
+        return Question(room.reference(one.subject, f"{place}/subject"), one.purpose, one.within)
+    except InvalidInput as error:
+        return error
+
+
+def _answer_out(answer: Decision | ConsentError, language: str, request_id: str) -> DecisionOut | ErrorOut:
+    if isinstance(answer, Decision):
+        return DecisionOut.of(answer, language)
+    return ErrorOut(error=problems.problem(answer.code, answer.detail, request_id, answer.errors))
+
+
+def _named(room: Room, subjects: Sequence[str]) -> dict[Reference, str]:
+    """Who the subjects are, each once, with the first name of each. Raises InvalidInput with all wrong ones."""
+    named: dict[Reference, str] = {}
+    faults: list[Fault] = []
+    for place, text in enumerate(subjects):
+        try:
+            named.setdefault(room.reference(text, f"/subjects/{place}"), text)
+        except InvalidInput as error:
+            faults += error.errors
+    if faults:
+        raise InvalidInput(problems.WRONG_MEMBERS, errors=faults)
+    return named
 
 
 def reasons_out(reasons: Iterable[Reason], language: str) -> list[ReasonOut]:

@@ -10,7 +10,7 @@ from consent_service.examples import CLIENT
 from consent_service.operations import clients
 from consent_service.operations.clients import CreatedClient, NewClient
 from consent_service.web.bodies import Body, StrictRoute
-from consent_service.web.checks import PurposeCode
+from consent_service.web.checks import NAMESPACE, PurposeCode
 from consent_service.web.consents import InstantIn, Limit
 from consent_service.web.deps import Reader, Writer, changes, reads, writes
 from consent_service.web.openapi import READING, WRITING, Tag
@@ -19,7 +19,7 @@ from consent_service.web.problems import documented
 
 router = APIRouter(route_class=StrictRoute, tags=[Tag.CLIENTS])
 
-NamespaceIn = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$", examples=["crm"])]
+NamespaceIn = Annotated[str, Field(pattern=NAMESPACE, examples=["crm"])]
 
 
 class ClientIn(Body):

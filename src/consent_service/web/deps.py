@@ -13,7 +13,7 @@ from consent_service.core.clients import Client, Scope
 from consent_service.core.decision import Decision
 from consent_service.core.errors import InvalidInput, SubjectNotFound
 from consent_service.core.people import Identifier, Pseudonym, Reference
-from consent_service.lanes import Lane, read_alone, write_alone
+from consent_service.lanes import Gate, Lane, read_alone, snapshot_alone, write_alone
 from consent_service.operations import clients
 from consent_service.operations.authzen import Terms
 from consent_service.operations.checks import Asked
@@ -41,6 +41,12 @@ class Room:
     default_namespace: str
     zone: ZoneInfo
     terms: Terms
+    bulk: Gate
+
+    @property
+    def recorded(self) -> bool:
+        """Whether decisions are on record before their answers leave."""
+        return self.terms.recorded
 
     def reference(self, text: str, pointer: str) -> Reference:
         """Read a reference from a body. Raises InvalidInput that points at it."""
@@ -153,6 +159,33 @@ class Writer:
         return await self.run(at_most_once)
 
 
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """A client that asks much at once: a transaction of its own, on one snapshot, and not too many at a time."""
+
+    room: Room
+    key_hash: str
+    scope: Scope
+
+    async def run(
+        self,
+        operation: Callable[Concatenate[WriteTx, Client, P], Awaitable[Answer]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Answer:
+        """Run the operation for this client.
+
+        Raises Unauthenticated, ScopeMissing, Overloaded, or what the operation raises.
+        """
+
+        async def for_client(tx: WriteTx) -> Answer:
+            client = await clients.authenticate(tx, self.key_hash, self.scope)
+            return await operation(tx, client, *args, **kwargs)
+
+        async with self.room.bulk.passed():
+            return await snapshot_alone(self.room.database, for_client)
+
+
 def fingerprint(holder: ReadTx | Database, body: BaseModel) -> str:
     """What recognises a body, whatever its spelling: a keyed hash of its canonical JSON."""
     return holder.keyring.fingerprint(ledger.detail_bytes(body.model_dump(mode="json")))
@@ -174,6 +207,15 @@ def writes(scope: Scope) -> Any:  # noqa: ANN401 (FastAPI's own type for a depen
         return Writer(room, key_hash, scope, key)
 
     return Depends(writer)
+
+
+def asks(scope: Scope) -> Any:  # noqa: ANN401 (FastAPI's own type for a dependency)
+    """A dependency: an Asker with this scope."""
+
+    async def asker(room: InRoom, key_hash: Annotated[str, with_scope(scope)]) -> Asker:
+        return Asker(room, key_hash, scope)
+
+    return Depends(asker)
 
 
 def changes(scope: Scope) -> Any:  # noqa: ANN401 (FastAPI's own type for a dependency)
