@@ -9,10 +9,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """A core for the servers and one for the load. Children inherit where their parent is when it starts them."""
+    """A core for the servers and one for the load, or neither where there are not two or the system has no pinning.
 
-    server: int
-    load: int
+    Children inherit where their parent is when it starts them.
+    """
+
+    server: int | None = None
+    load: int | None = None
+
+    @property
+    def pinned(self) -> bool:
+        """Whether there are two."""
+        return self.server is not None
 
     def for_load(self) -> None:
         """Move this process, and what it starts from now on, to the load's core."""
@@ -28,14 +36,14 @@ class Cores:
             _move(self.load)
 
 
-def two_cores() -> Cores | None:
-    """Two cores that this process may use; None where there are not two, or the system has no pinning."""
+def two_cores() -> Cores:
+    """Two of the cores that this process may use."""
     if sys.platform != "linux":
-        return None
+        return Cores()
     usable = sorted(os.sched_getaffinity(0))
-    return Cores(usable[0], usable[1]) if len(usable) > 1 else None
+    return Cores(usable[0], usable[1]) if len(usable) > 1 else Cores()
 
 
-def _move(core: int) -> None:
-    if sys.platform == "linux":
+def _move(core: int | None) -> None:
+    if sys.platform == "linux" and core is not None:
         os.sched_setaffinity(0, {core})

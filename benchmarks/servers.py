@@ -1,46 +1,103 @@
 """The servers that are measured, as real processes: the bare routes, and the service on each database."""
 
-import asyncio
 import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import bare, wire
-from benchmarks.target import Target, asking, recording
+from benchmarks import target
+from benchmarks.cores import Cores
+from benchmarks.target import LOG_OFF, RECORDED, Server, Target
 from tests.postgres import Postgres
 
 _PROGRAM = str(Path(sys.executable).with_name("consent-service"))
 _PATIENCE = 60
 
 
-@contextmanager
-def all_targets() -> Iterator[list[Target]]:
-    """Start every server; answers what to measure. They are stopped at the end."""
-    with ExitStack() as running:
-        postgres = running.enter_context(_postgres())
-        targets = [
-            asking("bare FastAPI route", running.enter_context(_bare("fastapi")), bare.PATH),
-            asking("bare Starlette route", running.enter_context(_bare("starlette")), bare.PATH),
-        ]
-        for log in ("durable", "off"):
-            targets += running.enter_context(_service("SQLite", None, log))
-            postgres.sql(f"CREATE DATABASE consent_{log}")
-            targets += running.enter_context(_service("PostgreSQL", postgres.url(f"consent_{log}"), log))
-        yield sorted(targets, key=lambda target: (not target.name.startswith("bare"), target.path == "/v1/consents"))
+FEW, MANY = 10_000, 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How many subjects the databases hold: the usual ones, and the one that shows growth."""
+
+    few: int = FEW
+    many: int = MANY
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service to be measured: on which database, its decision log, how many subjects, and what is asked of it."""
+
+    database: str
+    log: str
+    subjects: int
+    targets: Callable[[Server], list[Target]]
+
+    @property
+    def name(self) -> str:
+        """A name for its database."""
+        return f"consent_{self.log}_{self.subjects}"
+
+    @property
+    def on_postgresql(self) -> bool:
+        """Whether it needs a PostgreSQL."""
+        return self.database == "PostgreSQL"
+
+
+def services(sizes: Sizes) -> list[Service]:
+    """Every service that is measured."""
+    return [
+        Service("SQLite", "durable", sizes.few, _on_sqlite),
+        Service("SQLite", "off", sizes.few, lambda server: [target.check(server, "SQLite, log off")]),
+        Service("PostgreSQL", "durable", sizes.few, _on_postgresql),
+        Service("PostgreSQL", "off", sizes.few, _unrecorded),
+        Service("PostgreSQL", "durable", sizes.many, _grown),
+    ]
+
+
+def _on_sqlite(server: Server) -> list[Target]:
+    return [target.check(server, "SQLite, recorded"), target.consent(server, "SQLite")]
+
+
+def _on_postgresql(server: Server) -> list[Target]:
+    checks = [target.check(server, RECORDED), target.batch(server, RECORDED), target.filtered(server, RECORDED)]
+    return [*checks, target.consent(server, "PostgreSQL")]
+
+
+def _unrecorded(server: Server) -> list[Target]:
+    return [target.check(server, LOG_OFF), target.batch(server, LOG_OFF), target.filtered(server, LOG_OFF)]
+
+
+def _grown(server: Server) -> list[Target]:
+    return [target.check(server, f"{RECORDED}, {target.MANY}")]
 
 
 @contextmanager
-def _postgres() -> Iterator[Postgres]:
+def running(sizes: Sizes, cores: Cores, wanted: Callable[[str], bool]) -> Iterator[list[Target]]:
+    """Start the servers of the targets whose names are wanted, and the bare FastAPI route; answers what to measure."""
+    chosen = [one for one in services(sizes) if any(wanted(its.name) for its in one.targets(Server()))]
+    with ExitStack() as stack:
+        fastapi, starlette = (stack.enter_context(_bare(name, cores, sizes.few)) for name in ("fastapi", "starlette"))
+        postgres = stack.enter_context(_postgres(cores)) if any(one.on_postgresql for one in chosen) else None
+        started = [(one, stack.enter_context(_service(one, postgres, cores))) for one in chosen]
+        bare = [its for its in target.bare_routes(fastapi, starlette) if its.name == target.BARE or wanted(its.name)]
+        yield [*bare, *(its for one, server in started for its in one.targets(server) if wanted(its.name))]
+
+
+@contextmanager
+def _postgres(cores: Cores) -> Iterator[Postgres]:
     with TemporaryDirectory() as folder:
         server = Postgres(Path(folder))
-        server.start()
+        with cores.for_servers():
+            server.start("max_wal_size=4GB")  # or the loading is all checkpoints
         try:
             yield server
         finally:
@@ -48,25 +105,28 @@ def _postgres() -> Iterator[Postgres]:
 
 
 @contextmanager
-def _bare(name: str) -> Iterator[int]:
+def _bare(name: str, cores: Cores, subjects: int) -> Iterator[Server]:
     port = _free_port()
     words = ["-m", "uvicorn", f"benchmarks.bare:{name}", "--port", str(port), "--log-level", "warning"]
-    with _running([sys.executable, *words, "--no-access-log"], os.environ, port):
-        yield port
+    with _process([sys.executable, *words, "--no-access-log"], os.environ, port, cores) as pid:
+        yield Server(port, pid=pid, subjects=subjects)
 
 
 @contextmanager
-def _service(database: str, url: str | None, log: str) -> Iterator[list[Target]]:
+def _service(service: Service, postgres: Postgres | None, cores: Cores) -> Iterator[Server]:
     with TemporaryDirectory() as folder:
-        environment = _environment(folder, url, log)
-        key = _key(environment)
+        environment = _environment(folder, _database(service, postgres), service.log)
+        key = _populate(environment, service)
         port = _free_port()
-        with _running([_PROGRAM, "serve", "--port", str(port)], environment, port):
-            writes = recording(f"POST /v1/consents, {database}", port, key)
-            _fill(writes)
-            how = "recorded" if log == "durable" else "log off"
-            checks = asking(f"POST /v1/check, {database}, {how}", port, "/v1/check", key)
-            yield [checks, writes] if log == "durable" else [checks]
+        with _process([_PROGRAM, "serve", "--port", str(port)], environment, port, cores) as pid:
+            yield Server(port, key, pid, service.subjects)
+
+
+def _database(service: Service, postgres: Postgres | None) -> str | None:
+    if not service.on_postgresql or postgres is None:
+        return None
+    postgres.sql(f"CREATE DATABASE {service.name}")
+    return postgres.url(service.name)
 
 
 def _environment(folder: str, url: str | None, log: str) -> dict[str, str]:
@@ -75,28 +135,21 @@ def _environment(folder: str, url: str | None, log: str) -> dict[str, str]:
     return {**clean, **own, **({"CONSENT_DATABASE_URL": url} if url else {})}
 
 
-def _key(environment: Mapping[str, str]) -> str:
-    """Make the database, and a client that checks and records; answers its key."""
-    subprocess.run([_PROGRAM, "migrate"], env=environment, check=True, stdout=sys.stderr)
-    scopes = ["--scope", "check", "--scope", "consents:write"]
-    words = [_PROGRAM, "clients", "create", "bench", *scopes, "--json"]
+def _populate(environment: Mapping[str, str], service: Service) -> str:
+    """Make the database, its subjects and a client; answers the client's key."""
+    print(f"loading {service.subjects:,} subjects into {service.database}", file=sys.stderr)
+    words = [sys.executable, "-m", "benchmarks.populate", "--subjects", str(service.subjects)]
     made = subprocess.run(words, env=environment, check=True, stdout=subprocess.PIPE)
     return str(json.loads(made.stdout)["key"])
 
 
-def _fill(target: Target) -> None:
-    """Record every subject's yes, so that checks are about people who are known."""
-    tally = asyncio.run(wire.send(target, iter(target.bodies), connections=16))
-    if tally.failed:
-        raise RuntimeError(f"{target.name}: {tally.failed} subjects could not be loaded")
-
-
 @contextmanager
-def _running(words: Sequence[str], environment: Mapping[str, str], port: int) -> Iterator[None]:
-    process = subprocess.Popen(words, env=environment, stdout=sys.stderr)
+def _process(words: Sequence[str], environment: Mapping[str, str], port: int, cores: Cores) -> Iterator[int]:
+    with cores.for_servers():
+        process = subprocess.Popen(words, env=environment, stdout=sys.stderr)
     try:
         _await(process, port)
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait()
