@@ -84,7 +84,14 @@ async def answers_not_on_record(stage: Stage, heard: Heard) -> list[Json]:
 
 
 def as_answered(row: Row[Any]) -> Json:
-    return (row.permitted, row.as_of, row.purpose, row.policy_version, to_text(row.at), json.loads(row.reasons))
+    return (
+        row.permitted,
+        row.as_of,
+        row.purpose,
+        row.policy_version,
+        to_text(row.at),
+        [told[:3] for told in json.loads(row.reasons)],
+    )
 
 
 def as_recorded(answer: Json) -> Json:

@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -62,7 +62,7 @@ def create_app(settings: Settings, service: Service | None = None, *, with_examp
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with nullcontext(service) if service else running(settings, with_examples=with_examples) as opened:
             app.state.room = _room(opened, app.state.measures)
-            async with worker.at_work(opened.database):
+            async with worker.at_work(opened.database, timedelta(days=settings.decision_retention_days)):
                 yield
 
     return application(settings.rate_limit, lifespan)

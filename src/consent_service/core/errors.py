@@ -93,6 +93,18 @@ class SubjectNotFound(ConsentError):
     code = "subject_not_found"
 
 
+class SubjectErased(ConsentError):
+    """The subject was erased; what an answer about them rested on is gone."""
+
+    code = "subject_erased"
+
+
+class DecisionNotFound(ConsentError):
+    """No decision that this client may see has this id."""
+
+    code = "decision_not_found"
+
+
 class PolicyVersionNotFound(ConsentError):
     """No version with this name has been published."""
 

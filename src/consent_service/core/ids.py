@@ -23,6 +23,11 @@ def decision_ids(at: datetime, entropy: Entropy, count: int) -> list[str]:
     return [f"dec_{ULID(begin + random[i : i + 10])}" for i in range(0, 10 * count, 10)]
 
 
+def first_decision_id(at: datetime) -> str:
+    """The smallest id that a decision made at this instant can have."""
+    return f"dec_{ULID(to_milliseconds(at).to_bytes(6, 'big') + bytes(10))}"
+
+
 def client_id(at: datetime, entropy: Entropy) -> str:
     """A client's id: a ULID."""
     return "cli_" + _ulid(at, entropy)

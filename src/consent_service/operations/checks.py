@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from consent_service.core import ids
 from consent_service.core.clients import Client, Scope, authenticated
-from consent_service.core.decision import Decision, Question, decide
+from consent_service.core.decision import Decision, Question, Verdict, decide
 from consent_service.core.errors import ClientNotPermitted, ConsentError, InvalidInput, PurposeNotFound, Unavailable
 from consent_service.core.people import Pseudonym, Reference
 from consent_service.core.policy import Policy
 from consent_service.core.projection import SubjectState
-from consent_service.operations import policies
+from consent_service.operations import past, policies
+from consent_service.operations.past import Moment
 from consent_service.store import decisions, people, projection
 from consent_service.store import policies as policy_store
 from consent_service.store.db import ReadTx, WriteTx
@@ -45,6 +47,16 @@ class PermittedPage:
 
     items: tuple[tuple[Decision, tuple[str, ...]], ...]
     next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PastAnswer:
+    """What would have been answered at a past moment."""
+
+    question: Question
+    verdict: Verdict
+    policy_version: str
+    then: Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,21 @@ async def answer_all(
     cases = [Case(caller, one) for one in asked if not isinstance(one, ConsentError)]
     answers = iter(await answer_for(tx, caller, cases, zone=zone, recorded=recorded))
     return [one if isinstance(one, ConsentError) else next(answers) for one in asked]
+
+
+async def answer_as_of(
+    tx: ReadTx, caller: Client, question: Question, *, as_of: int | None, at: datetime | None, zone: ZoneInfo
+) -> PastAnswer:
+    """What a check at a past moment would have answered, from the ledger. It is no decision, so none is recorded.
+
+    Raises InvalidInput for a moment that never was, or for an idle `within`.
+    """
+    then = await past.moment(tx, as_of=as_of, at=at)
+    policy = await past.policy_at(tx, then)
+    if idle := idle_within(question, policy):
+        raise idle
+    state = visible(await past.known_at(tx, question.subject, then.as_of), caller)
+    return PastAnswer(question, decide(question, caller, policy, state, now=then.at, zone=zone), policy.version, then)
 
 
 async def filtered(

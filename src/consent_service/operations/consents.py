@@ -14,7 +14,7 @@ from consent_service.core.errors import ClientNotPermitted, ConsentError, Fault,
 from consent_service.core.people import Identifier, Pseudonym, Reference
 from consent_service.core.policy import Policy, Purpose
 from consent_service.core.projection import SubjectState
-from consent_service.operations import people, policies
+from consent_service.operations import past, people, policies
 from consent_service.operations.checks import visible
 from consent_service.operations.people import NewSubject
 from consent_service.store import idempotency, projection
@@ -244,12 +244,27 @@ async def states(tx: ReadTx, client: Client, who: Pseudonym) -> States:
     """What stands for a subject, leaf by leaf. Raises SubjectNotFound."""
     subject, as_of = await people.seen(tx, client, who)
     policy = (await policies.in_force(tx)).policy
-    leaves = {
-        leaf.code: leaf_state(subject.leaves.get(leaf.code), tx.now)
-        for leaf in policy.leaves
-        if client.may_ask_for(leaf.code)
-    }
-    return States(subject.subject, policy.version, leaves, as_of)
+    return States(subject.subject, policy.version, _of_leaves(client, policy, subject, tx.now), as_of)
+
+
+def _of_leaves(client: Client, policy: Policy, state: SubjectState, now: datetime) -> dict[str, LeafState]:
+    asked = [leaf.code for leaf in policy.leaves if client.may_ask_for(leaf.code)]
+    return {leaf: leaf_state(state.leaves.get(leaf), now) for leaf in asked}
+
+
+async def states_at(tx: ReadTx, client: Client, who: Pseudonym, at: datetime | int) -> States:
+    """What stood for a subject at an instant or at a size of the ledger, under the policy in force then.
+
+    Raises ScopeMissing without `audit:read`, SubjectNotFound, or InvalidInput for a moment that never was.
+    """
+    authenticated(client, Scope.AUDIT_READ, tx.now)
+    subject = (await people.seen(tx, client, who))[0].subject
+    then = await past.moment_of(tx, at, pointer="query/at")
+    state = visible(await past.state_at(tx, subject, then.as_of), client)
+    if state is None:
+        raise SubjectNotFound("No subject that you may see had this reference then.")
+    policy = await past.policy_at(tx, then)
+    return States(subject, policy.version, _of_leaves(client, policy, state, then.at), then.as_of)
 
 
 async def history(

@@ -2,11 +2,17 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
 
+from sqlalchemy import Row, delete, select
+
+from consent_service.core import ids
 from consent_service.core.decision import Decision, Verdict
 from consent_service.core.people import Identifier
-from consent_service.core.reasons import Reason
-from consent_service.store.db import WriteTx
+from consent_service.core.reasons import Reason, ReasonCode
+from consent_service.store.db import ReadTx, WriteTx
 from consent_service.store.tables import decision
 
 _ENCODER = json.JSONEncoder(check_circular=False, separators=(",", ":"))
@@ -47,5 +53,65 @@ def _row(one: Decision) -> tuple[object, ...]:
 
 
 def reasons_text(reasons: Sequence[Reason]) -> str:
-    """Reasons as they are stored: [[code, purpose, index], …]."""
-    return _ENCODER.encode([[reason.code, reason.purpose, reason.index] for reason in reasons])
+    """Reasons as they are stored.
+
+    NOTE: each is [code, purpose, index, day of its sentence, nearest codes …]; recorded decisions are read by this.
+    """
+    return _ENCODER.encode(
+        [(one.code, one.purpose, one.index, one.on and one.on.isoformat(), *one.nearest) for one in reasons]
+    )
+
+
+def _reason(code: str, purpose: str, index: int | None, on: str | None, *nearest: str) -> Reason:
+    return Reason(ReasonCode(code), purpose, index, date.fromisoformat(on) if on else None, nearest)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A decision as it was recorded. `namespace` is that of the identifier asked with, None for a pseudonym."""
+
+    id: str
+    at: datetime
+    client: str
+    subject: str | None
+    purpose: str
+    within: str | None
+    permitted: bool
+    reasons: tuple[Reason, ...]
+    policy_version: str
+    as_of: int
+    expires_at: datetime | None
+    namespace: str | None
+    asked_by: str | None
+    part_of: str | None
+
+
+async def by_id(tx: ReadTx, decision_id: str) -> Record | None:
+    """The decision of this id."""
+    row = await tx.first(select(decision).where(decision.c.id == decision_id))
+    return _record(row) if row else None
+
+
+async def parts_of(tx: ReadTx, decision_id: str, *, after: str, limit: int) -> list[Record]:
+    """The parts of a filter's decision, by their ids, from the one behind `after`."""
+    query = select(decision).where(decision.c.part_of == decision_id, decision.c.id > after)
+    return [_record(row) for row in await tx.rows(query.order_by(decision.c.id).limit(limit))]
+
+
+async def about(tx: ReadTx, subject: str, *, before: str | None, limit: int) -> list[Record]:
+    """The decisions about a subject, the newest first, from the one before `before`."""
+    query = select(decision).where(decision.c.subject == subject)
+    if before is not None:
+        query = query.where(decision.c.id < before)
+    return [_record(row) for row in await tx.rows(query.order_by(decision.c.id.desc()).limit(limit))]
+
+
+async def prune(tx: WriteTx, before: datetime, *, limit: int) -> int:
+    """Delete at most so many decisions made before an instant, the oldest first; answers how many. Ids sort by time."""
+    oldest = select(decision.c.id).where(decision.c.id < ids.first_decision_id(before)).order_by(decision.c.id)
+    return await tx.execute(delete(decision).where(decision.c.id.in_(oldest.limit(limit))))
+
+
+def _record(row: Row[Any]) -> Record:
+    reasons = tuple(_reason(*one) for one in json.loads(row.reasons))
+    return Record(**{**row._mapping, "reasons": reasons})

@@ -120,13 +120,43 @@ _ENTRIES = (
 
 
 async def entries_of(
-    tx: ReadTx, subject: str, *, kinds: Sequence[str], after: int = -1, limit: int | None = None
+    tx: ReadTx,
+    subject: str,
+    *,
+    kinds: Sequence[str] | None = None,
+    after: int = -1,
+    before: int | None = None,
+    limit: int | None = None,
 ) -> list[Entry]:
-    """A subject's entries of these kinds in order, from the one behind `after`."""
-    query = _ENTRIES.where(
-        ledger_entry.c.subject == subject, ledger_entry.c.index > after, ledger_entry.c.kind.in_(kinds)
-    )
+    """A subject's entries in order: of these kinds, behind `after`, before `before`."""
+    query = _ENTRIES.where(ledger_entry.c.subject == subject, ledger_entry.c.index > after)
+    if kinds is not None:
+        query = query.where(ledger_entry.c.kind.in_(kinds))
+    if before is not None:
+        query = query.where(ledger_entry.c.index < before)
     return [_entry(tx, row) for row in await tx.rows(query.limit(limit))]
+
+
+async def entries_at(tx: ReadTx, indexes: Sequence[int]) -> list[Entry]:
+    """The entries at these indexes, in order."""
+    return [_entry(tx, row) for row in await tx.rows(_ENTRIES.where(ledger_entry.c.index.in_(indexes)))]
+
+
+async def time_of(tx: ReadTx, index: int) -> datetime | None:
+    """When the entry at this index was made; None if there is none."""
+    row = await tx.first(select(ledger_entry.c.at).where(ledger_entry.c.index == index))
+    return row.at if row else None
+
+
+async def size_at(tx: ReadTx, at: datetime) -> int:
+    """How many entries were made up to an instant. Their times never fall, so halving finds it."""
+    row = await tx.first(select(ledger_head.c.size))
+    low, high = 0, row.size if row else 0
+    while low < high:
+        middle = (low + high) // 2
+        made_at = await time_of(tx, middle)
+        low, high = (middle + 1, high) if made_at is not None and made_at <= at else (low, middle)
+    return low
 
 
 async def entries_after(tx: ReadTx, after: int, *, limit: int) -> list[Entry]:

@@ -40,6 +40,13 @@ async def in_force(tx: ReadTx) -> Published | None:
     return _published(row) if row else None
 
 
+async def in_force_at(tx: ReadTx, at: datetime, *, before: int) -> Published | None:
+    """The version that was in force at an instant, of those published before the entry `before`."""
+    query = select(policy_version).where(policy_version.c.effective_at <= at, policy_version.c.index < before)
+    row = await tx.first(query.order_by(policy_version.c.effective_at.desc(), policy_version.c.index.desc()).limit(1))
+    return _published(row) if row else None
+
+
 async def published(tx: ReadTx, version: str) -> Published | None:
     """The version of this name."""
     row = await tx.first(select(policy_version).where(policy_version.c.version == version))

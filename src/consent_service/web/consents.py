@@ -1,15 +1,13 @@
 """Recording what people say, and reading what stands."""
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from consent_service.core import ledger
 from consent_service.core.clients import Scope
 from consent_service.core.consent import Action, Method, NotApplied, Role, StateName
-from consent_service.core.instants import instant
 from consent_service.examples import SUBJECT
 from consent_service.operations import consents
 from consent_service.operations.consents import Call, Recorded, Said
@@ -19,12 +17,11 @@ from consent_service.web.bodies import Body, StrictRoute
 from consent_service.web.checks import PurposeCode
 from consent_service.web.deps import IdempotencyKey, InRoom, Reader, Room, fingerprint, pseudonym, reads
 from consent_service.web.openapi import READING, WRITING, Tag
-from consent_service.web.outputs import Instant, Output
+from consent_service.web.outputs import Instant, InstantIn, Output
 from consent_service.web.problems import documented
 
 router = APIRouter(route_class=StrictRoute, tags=[Tag.CONSENTS])
 
-InstantIn = Annotated[datetime, AfterValidator(instant)]
 SubPath = Annotated[str, Path(description="The person's `sub_…`.", openapi_examples={"example": {"value": SUBJECT}})]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many items at most.")]
 
@@ -182,11 +179,20 @@ async def record(
     "/v1/subjects/{sub}/consents",
     operation_id="readConsents",
     summary="See what a person has agreed to",
-    responses=documented(*READING, "subject_not_found"),
+    responses=documented(*READING, "subject_not_found", "validation_failed"),
 )
-async def states(sub: SubPath, reader: Annotated[Reader, reads(Scope.CONSENTS_READ)]) -> StatesOut:
+async def states(
+    sub: SubPath,
+    reader: Annotated[Reader, reads(Scope.CONSENTS_READ)],
+    at: Annotated[
+        int | InstantIn | None,
+        Query(description="A past instant, or a size of the ledger; needs `audit:read` as well."),
+    ] = None,
+) -> StatesOut:
     """Every purpose of the policy with what stands for it now, including those the person was never asked about."""
-    return StatesOut.model_validate(await reader.run(consents.states, pseudonym(sub)))
+    if at is None:
+        return StatesOut.model_validate(await reader.run(consents.states, pseudonym(sub)))
+    return StatesOut.model_validate(await reader.run(consents.states_at, pseudonym(sub), at))
 
 
 @router.get(

@@ -1,0 +1,243 @@
+"""Decisions on record: read, listed, replayed, asked as of a past moment, and let go after their time."""
+
+import asyncio
+import json
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from consent_service import worker
+from consent_service.core.clients import Scope
+from consent_service.core.reasons import ReasonCode
+from consent_service.lanes import write_alone
+from consent_service.operations import decisions
+from consent_service.store.tables import decision, subject_key
+from tests.school import EMAIL, Json, School
+from tests.service_process import run
+from tests.tables import all_of, tamper
+
+pytestmark = pytest.mark.anyio
+
+
+async def read(school: School, decision_id: str, key: str | None = None) -> Json:
+    response = await school.get(f"/v1/decisions/{decision_id}", key=key)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+async def replayed(school: School, decision_id: str) -> Json:
+    response = await school.post(f"/v1/decisions/{decision_id}/replay", None)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+async def as_of(school: School, subject: str, purpose: str, **moment: Json) -> Json:
+    response = await school.post("/v1/check/as-of", {"subject": subject, "purpose": purpose, **moment})
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+async def test_a_decision_tells_what_was_asked_answered_and_why(school: School) -> None:
+    said = await school.said("person:1", (EMAIL, "refuse"))
+    asked = await school.check("person:1", EMAIL)
+    told = await read(school, asked["decision_id"])
+    assert {name: told[name] for name in asked} == asked
+    assert (told["subject"], told["within"], told["asked_by"], told["part_of"]) == (said["subject"], None, None, None)
+    (entry,) = told["entries"]
+    assert entry["index"] == said["entries"][0]["index"]
+    assert json.loads(entry["body"])["action"] == "refuse"
+
+
+async def test_an_unknown_persons_decision_names_nobody(school: School) -> None:
+    told = await read(school, (await school.check("person:nobody", "billing"))["decision_id"])
+    assert (told["subject"], told["entries"]) == (None, [])
+
+
+async def test_a_decision_is_seen_only_by_those_who_may_see_its_person_and_its_purpose(school: School) -> None:
+    await school.said("sis:1", ("billing", "grant"))
+    asked = (await school.check("sis:1", "billing"))["decision_id"]
+    crm = await school.key_for("crm", Scope.AUDIT_READ, namespaces=["crm"])
+    sis = await school.key_for("sis", Scope.AUDIT_READ, namespaces=["sis"])
+    mailer = await school.key_for("mailer", Scope.AUDIT_READ, purposes=["marketing"])
+    for key, status in ((crm, 404), (mailer, 404), (sis, 200)):
+        for method, path in (("GET", ""), ("GET", "/parts"), ("POST", "/replay")):
+            answer = await school.send(method, f"/v1/decisions/{asked}{path}", key=key)
+            assert answer.status_code == status, (path, answer.text)
+    unknown = (await school.check("person:nobody", "billing"))["decision_id"]
+    assert (await school.get(f"/v1/decisions/{unknown}", key=sis)).json()["code"] == "decision_not_found"
+
+
+async def test_who_asked_about_a_person_is_listed_newest_first_page_by_page(school: School) -> None:
+    sub = await school.enrol("person:1")
+    asked = []
+    for purpose in ("billing", EMAIL, "surveys"):
+        asked.append((await school.check("person:1", purpose))["decision_id"])
+        school.clock.advance(seconds=1)
+    await school.check("person:2", "billing")
+    whole = (await school.get(f"/v1/subjects/{sub}/decisions")).json()
+    assert [one["decision_id"] for one in whole["items"]] == asked[::-1]
+    first = (await school.get(f"/v1/subjects/{sub}/decisions?limit=2")).json()
+    rest = (await school.get(f"/v1/subjects/{sub}/decisions?limit=2&after={first['next']}")).json()
+    assert first["items"] + rest["items"] == whole["items"]
+    assert rest["next"] is None
+    mailer = await school.key_for("mailer", Scope.AUDIT_READ, purposes=["marketing"])
+    seen = (await school.get(f"/v1/subjects/{sub}/decisions", key=mailer)).json()["items"]
+    assert [one["purpose"] for one in seen] == [EMAIL]
+    crm = await school.key_for("crm", Scope.AUDIT_READ, namespaces=["crm"])
+    assert (await school.get(f"/v1/subjects/{sub}/decisions", key=crm)).status_code == 404
+
+
+async def test_a_filters_parts_are_listed_and_are_what_is_replayed(school: School) -> None:
+    await school.said("person:1", ("billing", "grant"))
+    body = {"purpose": "billing", "subjects": [f"person:{n}" for n in range(5)]}
+    whole = (await school.post("/v1/check/filter", body)).json()["decision_id"]
+    assert (await read(school, whole))["permitted"] is False
+    items: list[Json] = []
+    after = ""
+    while after is not None:
+        page = (await school.get(f"/v1/decisions/{whole}/parts?limit=2&after={after}")).json()
+        items, after = items + page["items"], page["next"]
+    assert [one["part_of"] for one in items] == [whole] * 5
+    assert sum(one["permitted"] for one in items) == 1
+    refused = await school.post(f"/v1/decisions/{whole}/replay", None)
+    assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed")
+    assert all([(await replayed(school, one["decision_id"]))["same"] for one in items])
+
+
+async def test_a_replay_gives_the_same_answer_whatever_was_said_later(school: School) -> None:
+    await school.enrol("person:1", "crm:a")
+    crm = await school.key_for("crm", Scope.CHECK, namespaces=["crm"])
+    asked = []
+    for action in ("grant", "withdraw", "grant", "refuse"):
+        await school.said("person:1", (EMAIL, action), ("surveys", "grant"))
+        asked += [await school.check("person:1", purpose) for purpose in (EMAIL, "marketing", "surveys", "biling")]
+        asked.append(await school.check("person:1", "concomitant_use", "surveys"))
+        asked += [await school.check("person:1", EMAIL, key=crm), await school.check("crm:a", EMAIL, key=crm)]
+        school.clock.advance(minutes=1)
+    sub = await school.enrol("person:late")
+    await school.send("PATCH", f"/v1/subjects/{sub}", {"membership": {"status": "ended"}})
+    for one in asked:
+        again = await replayed(school, one["decision_id"])
+        assert again["same"] is True
+        assert again["replayed"]["would_have_permitted"] is one["permitted"]
+        assert again["replayed"]["reasons"] == one["reasons"]
+    codes = {reason["code"] for one in asked for reason in one["reasons"]}
+    assert codes >= {ReasonCode.CLIENT_NOT_PERMITTED, ReasonCode.CONCOMITANT, ReasonCode.PURPOSE_NOT_SPECIFIED}
+
+
+async def test_a_replay_tells_when_the_record_was_tampered_with(school: School) -> None:
+    await school.said("person:1", ("billing", "refuse"))
+    asked = (await school.check("person:1", "billing"))["decision_id"]
+    await tamper(school.service.database, update(decision).where(decision.c.id == asked).values(permitted=True))
+    again = await replayed(school, asked)
+    assert (again["same"], again["permitted"], again["replayed"]["would_have_permitted"]) == (False, True, False)
+
+
+async def test_a_replay_about_an_erased_person_is_gone(school: School) -> None:
+    said = await school.said("person:1", ("billing", "grant"))
+    asked = (await school.check("person:1", "billing"))["decision_id"]
+    await tamper(school.service.database, subject_key.delete().where(subject_key.c.subject == said["subject"]))
+    gone = await school.post(f"/v1/decisions/{asked}/replay", None)
+    assert (gone.status_code, gone.json()["code"]) == (410, "subject_erased")
+
+
+async def test_a_check_as_of_the_past_says_what_would_have_been_permitted(school: School) -> None:
+    granted = await school.said("person:1", (EMAIL, "grant"), expires_at="2026-11-24T00:00:00Z")
+    at = school.clock.now.isoformat()
+    school.clock.advance(minutes=5)
+    await school.said("person:1", (EMAIL, "withdraw"))
+    before = len(await all_of(school, decision))
+    then = await as_of(school, "person:1", EMAIL, as_of=granted["as_of"])
+    assert "permitted" not in then
+    assert (then["would_have_permitted"], then["as_of"]) == (True, granted["as_of"])
+    assert then["expires_at"] == "2026-11-24T00:00:00.000Z"
+    assert (await as_of(school, "person:1", EMAIL, at=at))["would_have_permitted"] is True
+    now = await as_of(school, "person:1", EMAIL, at=school.clock.now.isoformat())
+    assert [reason["code"] for reason in now["reasons"]] == ["withdrawn"]
+    never = await as_of(school, "person:1", EMAIL, as_of=granted["entries"][0]["index"])
+    assert [reason["code"] for reason in never["reasons"]] == ["no_consent_recorded"]
+    assert len(await all_of(school, decision)) == before
+
+
+async def test_an_identifier_counts_in_the_past_only_if_it_named_the_person_then(school: School) -> None:
+    sub = await school.enrol("sis:1")
+    said = await school.said("sis:1", ("billing", "grant"))
+    await school.send("PATCH", f"/v1/subjects/{sub}", {"add_identifiers": ["crm:a"]})
+    assert (await as_of(school, "crm:a", "billing", as_of=said["as_of"]))["would_have_permitted"] is False
+    assert (await as_of(school, "crm:a", "billing", as_of=said["as_of"] + 1))["would_have_permitted"] is True
+    assert (await as_of(school, sub, "billing", as_of=said["as_of"]))["would_have_permitted"] is True
+
+
+async def test_a_moment_that_never_was_is_refused(school: School) -> None:
+    size = (await school.said("person:1", ("billing", "grant")))["as_of"]
+    tomorrow = (school.clock.now + timedelta(days=1)).isoformat()
+    for moment, pointer in (
+        ({}, ""),
+        ({"as_of": 1, "at": school.clock.now.isoformat()}, ""),
+        ({"at": tomorrow}, "/at"),
+        ({"as_of": size + 1}, "/as_of"),
+        ({"as_of": 0}, "/as_of"),
+        ({"at": "2026-01-01T00:00:00"}, "/at"),
+        ({"at": "2020-01-01T00:00:00Z"}, ""),
+    ):
+        refused = await school.post("/v1/check/as-of", {"subject": "person:1", "purpose": "billing", **moment})
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, pointer), moment
+
+
+async def test_what_stood_at_a_past_moment_is_told_to_auditors_only(school: School) -> None:
+    said = await school.said("person:1", ("billing", "grant"))
+    school.clock.advance(minutes=1)
+    await school.said("person:1", ("billing", "withdraw"))
+    path = f"/v1/subjects/{said['subject']}/consents"
+    then = (await school.get(f"{path}?at={said['as_of']}")).json()
+    assert (then["states"]["billing"]["state"], then["as_of"]) == ("granted", said["as_of"])
+    assert (await school.get(path)).json()["states"]["billing"]["state"] == "withdrawn"
+    assert (await school.get(f"{path}?at=2026-11-23T02:10:00Z")).json()["states"]["billing"]["state"] == "granted"
+    reader = await school.key_for("reader", Scope.CONSENTS_READ)
+    assert (await school.get(path, key=reader)).status_code == 200
+    assert (await school.get(f"{path}?at=1", key=reader)).json()["code"] == "scope_missing"
+    assert (await school.get(f"{path}?at=9999")).status_code == 422
+
+
+async def test_old_decisions_go_in_batches_and_no_younger_one_does(
+    school: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consent_service.operations.decisions.PRUNED_AT_ONCE", 4)
+    for _ in range(10):
+        await school.check("person:1", "billing")
+    boundary = school.clock.now + timedelta(milliseconds=1)
+    school.clock.now = boundary
+    kept = {(await school.check("person:1", "billing"))["decision_id"] for _ in range(3)}
+    prune = partial(decisions.prune, before=boundary)
+
+    async def pruned() -> list[int]:
+        counts = []
+        while count := await write_alone(school.service.database, prune):
+            counts.append(count)
+        return counts
+
+    counts, *answers = await asyncio.gather(pruned(), *(school.check("person:1", "billing") for _ in range(20)))
+    assert counts == [4, 4, 2]
+    assert {row.id for row in await all_of(school, decision)} == kept | {one["decision_id"] for one in answers}
+
+
+def test_the_command_deletes_what_is_older_and_says_how_many(tmp_path: Path) -> None:
+    run(tmp_path, "check", "person:1", "billing")
+    assert "0 decisions older than 400d" in run(tmp_path, "decisions", "prune", "--older-than", "400d").stdout
+    assert "1 decisions older than 0d" in run(tmp_path, "decisions", "prune", "--older-than", "0d").stdout
+    wrong = run(tmp_path, "decisions", "prune", "--older-than", "soon")
+    assert (wrong.returncode, "400d" in wrong.stderr) == (2, True)
+
+
+async def test_the_worker_lets_old_decisions_go(school: School) -> None:
+    for _ in range(3):
+        await school.check("person:1", "billing")
+    school.clock.advance(days=400)
+    young = (await school.check("person:1", "billing"))["decision_id"]
+    async with worker.at_work(school.service.database, timedelta(days=399)):
+        while len(await all_of(school, decision)) > 1:  # noqa: ASYNC110 (the worker tells nobody)
+            await asyncio.sleep(0)
+    assert [row.id for row in await all_of(school, decision)] == [young]
