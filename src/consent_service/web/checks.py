@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field, ValidationError, WrapValidator
 
@@ -21,7 +21,7 @@ from consent_service.web.bodies import Body, StrictRoute
 from consent_service.web.deps import Asker, InRoom, Language, Reader, Room, asks, reads
 from consent_service.web.edge import Measures, request_id_of
 from consent_service.web.openapi import READING, Tag
-from consent_service.web.outputs import Instant, InstantIn, Output
+from consent_service.web.outputs import Instant, InstantIn, Output, as_json
 from consent_service.web.problems import Problem, documented
 
 router = APIRouter(route_class=StrictRoute, tags=[Tag.CHECKS])
@@ -277,11 +277,12 @@ async def check(
     "/v1/check/batch",
     operation_id="checkBatch",
     summary="Ask many questions at once",
+    response_model=BatchOut,
     responses=documented(*READING, *_BODY_PROBLEMS),
 )
 async def batch(
     body: BatchIn, asker: Annotated[Asker, asks(Scope.CHECK)], language: Language, request: Request
-) -> BatchOut:
+) -> Response:
     """Up to 1,000 questions of any kind, decided on one snapshot and answered in order.
 
     A question that is malformed is answered with its own `error`; the others are not touched by it.
@@ -289,16 +290,18 @@ async def batch(
     asked = [_question(asker.room, one, f"/questions/{place}") for place, one in enumerate(body.questions)]
     answers = await asker.run(checks.answer_all, asked, zone=asker.room.zone, recorded=asker.room.recorded)
     asker.room.measures.count_all(one.verdict.permitted for one in answers if isinstance(one, Decision))
-    return BatchOut(decisions=[_answer_out(one, language, request_id_of(request.scope)) for one in answers])
+    answered = [_answer_out(one, language, request_id_of(request.scope)) for one in answers]
+    return as_json(BatchOut.model_construct(decisions=answered))
 
 
 @router.post(
     "/v1/check/filter",
     operation_id="checkFilter",
     summary="See whose data on a list may be used",
+    response_model=FilterOut,
     responses=documented(*READING, *_BODY_PROBLEMS),
 )
-async def filter_(body: FilterIn, asker: Annotated[Asker, asks(Scope.CHECK)], language: Language) -> FilterOut:
+async def filter_(body: FilterIn, asker: Annotated[Asker, asks(Scope.CHECK)], language: Language) -> Response:
     """One purpose for up to 10,000 subjects, decided on one snapshot.
 
     **Whoever does not stand in `permitted` is a no.** Order is kept, and who is named twice is answered once.
@@ -309,7 +312,7 @@ async def filter_(body: FilterIn, asker: Annotated[Asker, asks(Scope.CHECK)], la
         checks.filtered, body.purpose, body.within, subjects, zone=room.zone, recorded=room.recorded
     )
     room.measures.count_all(one.verdict.permitted for one in answer.answers)
-    return FilterOut.of(answer, list(named.values()), language)
+    return as_json(FilterOut.of(answer, list(named.values()), language))
 
 
 @router.post(
