@@ -9,7 +9,7 @@ import pytest
 
 from consent_service.core.clients import Scope, key_from
 from consent_service.web.slim import HOT
-from tests.school import EMAIL, School, statements
+from tests.school import EMAIL, Json, School, statements
 
 pytestmark = pytest.mark.anyio
 
@@ -41,20 +41,18 @@ CHECKS = [
     CHECK.ljust(64 * 1024 + 1),
 ]
 
-CONSENTS: list[bytes] = [
-    json.dumps(said).encode()
-    for said in (
-        statements("person:1", ("billing", "grant"), ("marketing", "refuse")),
-        statements("person:1", ("concomitant_use", "grant")),
-        statements("person:1", ("billing", "grant"), policy_version="1999"),
-        statements("person:1", ("billing", "grant"), by={"role": "staff"}),
-        statements("person:1", ("billing", "refuse"), expires_at="2031-01-01T00:00:00Z"),
-        statements("person:1", ("billing", "grant"), made_at="2031-01-01T00:00:00Z"),
-        statements("sub_00000000000000000000000000", ("billing", "grant")),
-        statements("BAD:1", ("billing", "grant")),
-        {},
-    )
+STATEMENTS: list[Json] = [
+    statements("person:1", ("billing", "grant"), ("marketing", "refuse")),
+    statements("person:1", ("concomitant_use", "grant")),
+    statements("person:1", ("billing", "grant"), policy_version="1999"),
+    statements("person:1", ("billing", "grant"), by={"role": "staff"}),
+    statements("person:1", ("billing", "refuse"), expires_at="2031-01-01T00:00:00Z"),
+    statements("person:1", ("billing", "grant"), made_at="2031-01-01T00:00:00Z"),
+    statements("sub_00000000000000000000000000", ("billing", "grant")),
+    statements("BAD:1", ("billing", "grant")),
+    {},
 ]
+CONSENTS = [json.dumps(said).encode() for said in STATEMENTS]
 
 HEADERS: list[dict[str, str]] = [
     {},
