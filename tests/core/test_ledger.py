@@ -5,6 +5,9 @@ import hmac
 from datetime import UTC, date, datetime
 
 import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from consent_service.core import ledger
@@ -131,3 +134,10 @@ def test_a_subjects_state_has_its_bytes() -> None:
     )
     assert to_document(state) == document
     assert from_document(SUB, 7, document) == state
+
+
+@given(st.text(), st.text(), st.dictionaries(st.from_regex(r"[a-z0-9_.]{1,20}", fullmatch=True), st.integers(0, 99)))
+def test_a_statements_bytes_are_canonical_whatever_it_says(purpose: str, version: str, leaves: dict[str, int]) -> None:
+    told = {"purpose": purpose, "policy_version": version, "leaves": leaves, "applied": sorted(leaves)}
+    body = STATEMENT.model_copy(update=told)
+    assert ledger.to_bytes(body) == rfc8785.dumps(body.model_dump(mode="json"))

@@ -116,7 +116,7 @@ async def record(tx: WriteTx, calls: Sequence[Call], *, zone: ZoneInfo) -> Seque
     clients = [facts.clients.get(call.key_hash) for call in calls]
     attempts = [_attempt(call, client) for call, client in zip(calls, clients, strict=True)]
     desk = _Desk(tx, append, await idempotency.first_answers(tx, [one for one in attempts if one]), zone)
-    await append.load(state.subject for state in facts.states if state)
+    await append.load(state for state in facts.states if state)
     answers = [await desk.take(*one) for one in zip(calls, clients, facts.states, attempts, strict=True)]
     await append.write()
     await idempotency.remember(tx, desk.answered)

@@ -107,7 +107,7 @@ async def change(tx: WriteTx, client: Client, who: Pseudonym, wanted: SubjectCha
     """
     append = await ledger_store.begin(tx)
     state, _ = await seen(tx, client, who)
-    await append.load([state.subject])
+    await append.load([state])
     await _refuse_wrong_links(tx, client, state, wanted)
     own = await people.subjects_named(tx, wanted.add_identifiers)
     wanted = replace(wanted, add_identifiers=tuple(name for name in wanted.add_identifiers if name not in own))

@@ -10,9 +10,12 @@ from sqlalchemy import Row, delete, insert, select, update
 
 from consent_service.core import ledger, merkle
 from consent_service.core.keyring import KEY_BYTES, NONCE_BYTES, opened, seal
+from consent_service.core.projection import SubjectState
 from consent_service.store import projection
 from consent_service.store.db import ReadTx, WriteTx
 from consent_service.store.tables import entry_detail, ledger_entry, ledger_head, subject_key
+
+EntryRow = tuple[int, datetime, str, str | None, bytes, bytes]
 
 _HASH_BYTES = 32
 _SALT_BYTES = 32
@@ -48,7 +51,7 @@ class Append:
         self._tx = tx
         self._size = size
         self._frontier = frontier
-        self._entries: list[dict[str, object]] = []
+        self._entries: list[EntryRow] = []
         self._details: list[dict[str, object]] = []
         self._keys: dict[str, bytes] = {}
         self._new_keys: list[dict[str, object]] = []
@@ -58,12 +61,12 @@ class Append:
         """The ledger's size with what was added; the next entry's index."""
         return self._size + len(self._entries)
 
-    async def load(self, subjects: Iterable[str]) -> None:
-        """Make known the subjects that entries will be about: their states and keys."""
-        wanted = [subject for subject in subjects if subject not in self._keys]
+    async def load(self, states: Iterable[SubjectState]) -> None:
+        """Make known the subjects that entries will be about: their states, read under this lock, and their keys."""
+        self.changes.states.update((state.subject, state) for state in states)
+        wanted = [subject for subject in self.changes.states if subject not in self._keys]
         if not wanted:
             return
-        self.changes.states.update(await projection.states_of(self._tx, wanted))
         for row in await self._tx.rows(select(subject_key).where(subject_key.c.subject.in_(wanted))):
             self._keys[row.subject] = self._tx.keyring.unwrap(row.subject, row.wrapped_key)
 
@@ -83,9 +86,8 @@ class Append:
         if not self._entries:
             return
         tx, size = self._tx, self.as_of
-        hashes = [row["leaf_hash"] for row in self._entries]
-        frontier = merkle.extended(_split(self._frontier), self._size, (h for h in hashes if isinstance(h, bytes)))
-        await tx.execute(insert(ledger_entry), self._entries)
+        frontier = merkle.extended(_split(self._frontier), self._size, (row[-1] for row in self._entries))
+        await tx.insert(ledger_entry, self._entries)
         await tx.execute(insert(subject_key), self._new_keys)
         await tx.execute(insert(entry_detail), self._details)
         await self.changes.write(tx)
@@ -196,16 +198,10 @@ async def rebuild(tx: WriteTx) -> int:
     return last + 1
 
 
-def _entry_row(index: int, body: ledger.Body) -> dict[str, object]:
+def _entry_row(index: int, body: ledger.Body) -> EntryRow:
+    """The cells in the order of the table's columns."""
     stored = ledger.to_bytes(body)
-    return {
-        "index": index,
-        "at": body.at,
-        "kind": body.kind,
-        "subject": ledger.subject_of(body),
-        "body": stored,
-        "leaf_hash": merkle.leaf_hash(stored),
-    }
+    return index, body.at, body.kind, ledger.subject_of(body), stored, merkle.leaf_hash(stored)
 
 
 def _entry(tx: ReadTx, row: Row[Any]) -> Entry:

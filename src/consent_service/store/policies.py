@@ -25,39 +25,42 @@ class Published:
 
 async def compiled(tx: ReadTx, version: str) -> Policy | None:
     """The policy of this version, ready to be asked. Cached, since a published version never changes."""
-    if version not in tx.compiled:
-        row = await tx.first(select(policy_version.c.document).where(policy_version.c.version == version))
-        if row is None:
-            return None
-        tx.compiled[version] = from_document(json.loads(row.document), name=version)
-    return tx.compiled[version]
+    if version in tx.compiled:
+        return tx.compiled[version]
+    row = await tx.first(select(policy_version).where(policy_version.c.version == version))
+    return _compiled(tx, row) if row else None
 
 
 async def in_force(tx: ReadTx) -> Published | None:
     """The version in force now."""
     query = select(policy_version).where(policy_version.c.effective_at <= tx.now)
     row = await tx.first(query.order_by(policy_version.c.effective_at.desc(), policy_version.c.index.desc()).limit(1))
-    return _published(row) if row else None
+    return _published(tx, row) if row else None
 
 
 async def in_force_at(tx: ReadTx, at: datetime, *, before: int) -> Published | None:
     """The version that was in force at an instant, of those published before the entry `before`."""
     query = select(policy_version).where(policy_version.c.effective_at <= at, policy_version.c.index < before)
     row = await tx.first(query.order_by(policy_version.c.effective_at.desc(), policy_version.c.index.desc()).limit(1))
-    return _published(row) if row else None
+    return _published(tx, row) if row else None
 
 
 async def published(tx: ReadTx, version: str) -> Published | None:
     """The version of this name."""
     row = await tx.first(select(policy_version).where(policy_version.c.version == version))
-    return _published(row) if row else None
+    return _published(tx, row) if row else None
 
 
 async def all_published(tx: ReadTx) -> list[Published]:
     """Every version, the oldest first."""
-    return [_published(row) for row in await tx.rows(select(policy_version).order_by(policy_version.c.index))]
+    return [_published(tx, row) for row in await tx.rows(select(policy_version).order_by(policy_version.c.index))]
 
 
-def _published(row: Row[Any]) -> Published:
-    policy = from_document(json.loads(row.document), name=row.version)
-    return Published(policy, row.effective_at, row.published_at, row._mapping["index"])
+def _published(tx: ReadTx, row: Row[Any]) -> Published:
+    return Published(_compiled(tx, row), row.effective_at, row.published_at, row._mapping["index"])
+
+
+def _compiled(tx: ReadTx, row: Row[Any]) -> Policy:
+    if row.version not in tx.compiled:
+        tx.compiled[row.version] = from_document(json.loads(row.document), name=row.version)
+    return tx.compiled[row.version]
