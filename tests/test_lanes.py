@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from consent_service.core.errors import ConsentError, Overloaded, ScopeMissing, Unavailable
-from consent_service.lanes import Lane, write_alone
+from consent_service.lanes import Gate, Lane, write_alone
 from consent_service.store import ledger
 from consent_service.store.db import WriteTx
 from tests.school import School, statements
@@ -181,3 +181,36 @@ async def test_a_transaction_alone_is_finished_even_if_its_caller_leaves(school:
     caller.cancel()
     gate.set()
     assert await write_alone(school.service.database, found)
+
+
+async def test_a_gate_lets_in_few_at_a_time_and_turns_away_whom_it_cannot_seat() -> None:
+    gate, leave = Gate(at_once=1, waiting=1), asyncio.Event()
+    inside: list[int] = []
+
+    async def pass_through(n: int) -> None:
+        async with gate.passed():
+            inside.append(n)
+            await leave.wait()
+
+    first, second = asyncio.create_task(pass_through(1)), asyncio.create_task(pass_through(2))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await pass_through(3)
+    assert inside == [1]
+    leave.set()
+    await asyncio.gather(first, second)
+    assert inside == [1, 2]
+    await pass_through(4)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_large_filter_does_not_hold_up_single_checks(school: School) -> None:
+    await school.said("person:1", ("billing", "grant"))
+    body = {"purpose": "billing", "subjects": [f"person:{n}" for n in range(10_000)]}
+    large = asyncio.create_task(school.post("/v1/check/filter", body))
+    answered = 0
+    while not large.done():
+        assert (await school.check("person:1", "billing"))["permitted"]
+        answered += not large.done()
+    assert (await large).json()["permitted"] == ["person:1"]
+    assert answered >= 10

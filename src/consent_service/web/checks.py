@@ -14,14 +14,14 @@ from consent_service.core.errors import ConsentError, Fault, InvalidInput
 from consent_service.core.people import Reference
 from consent_service.core.reasons import Reason, ReasonCode, sentence
 from consent_service.operations import checks
-from consent_service.operations.checks import Asked, Filtered, PastAnswer, PermittedPage
+from consent_service.operations.checks import Asked, Filtered, PermittedPage
 from consent_service.web import problems
 from consent_service.web.auth import with_scope
 from consent_service.web.bodies import Body, StrictRoute
-from consent_service.web.deps import Asker, InRoom, Language, Reader, Room, asks, reads
+from consent_service.web.deps import Asker, InRoom, Language, Room, asks
 from consent_service.web.edge import Measures, request_id_of
 from consent_service.web.openapi import READING, Tag
-from consent_service.web.outputs import Instant, InstantIn, Output, as_json
+from consent_service.web.outputs import Instant, Output, as_json
 from consent_service.web.problems import Problem, documented
 
 router = APIRouter(route_class=StrictRoute, tags=[Tag.CHECKS])
@@ -30,7 +30,8 @@ NDJSON = "application/x-ndjson"
 NAMESPACE = r"^[a-z][a-z0-9_-]{0,31}$"
 LARGEST_BATCH = 1_000
 LARGEST_FILTER = 10_000
-_BODY_PROBLEMS = ("malformed_json", "validation_failed", "body_too_large", "unsupported_media_type")
+BODY_PROBLEMS = ("malformed_json", "validation_failed", "body_too_large", "unsupported_media_type")
+"""Those that every question with a body can have besides."""
 
 PurposeCode = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -107,42 +108,6 @@ def _or_malformed(value: Any, read: Callable[[Any], CheckIn]) -> CheckIn | Malfo
         return read(value)
     except ValidationError as error:
         return Malformed(tuple(problems.faults_in(error)))
-
-
-class AsOfIn(CheckIn):
-    """A question about the past: at a size of the ledger, or at an instant."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"subject": "person:1001", "purpose": "billing", "as_of": 3}]}
-    )
-
-    as_of: int | None = Field(default=None, ge=1, description="The ledger's size: it covers the entries before it.")
-    at: InstantIn | None = Field(default=None, description="Or an instant in the past.")
-
-
-class AsOfOut(Output):
-    """What would have been answered. It permits nothing."""
-
-    would_have_permitted: bool
-    reasons: list[ReasonOut]
-    purpose: str
-    policy_version: str
-    expires_at: Instant | None
-    as_of: int
-    at: Instant
-
-    @classmethod
-    def of(cls, answer: PastAnswer, language: str) -> Self:
-        """From the product's own value."""
-        return cls(
-            would_have_permitted=answer.verdict.permitted,
-            reasons=reasons_out(answer.verdict.reasons, language),
-            purpose=answer.question.purpose,
-            policy_version=answer.policy_version,
-            expires_at=answer.verdict.expires_at,
-            as_of=answer.then.as_of,
-            at=answer.then.at,
-        )
 
 
 class BatchIn(Body):
@@ -257,7 +222,7 @@ class PermittedOut(Output):
     "/v1/check",
     operation_id="check",
     summary="See whether data may be used, and why",
-    responses=documented(*READING, *_BODY_PROBLEMS),
+    responses=documented(*READING, *BODY_PROBLEMS),
 )
 async def check(
     body: CheckIn, room: InRoom, language: Language, key_hash: Annotated[str, with_scope(Scope.CHECK)]
@@ -278,7 +243,7 @@ async def check(
     operation_id="checkBatch",
     summary="Ask many questions at once",
     response_model=BatchOut,
-    responses=documented(*READING, *_BODY_PROBLEMS),
+    responses=documented(*READING, *BODY_PROBLEMS),
 )
 async def batch(
     body: BatchIn, asker: Annotated[Asker, asks(Scope.CHECK)], language: Language, request: Request
@@ -299,7 +264,7 @@ async def batch(
     operation_id="checkFilter",
     summary="See whose data on a list may be used",
     response_model=FilterOut,
-    responses=documented(*READING, *_BODY_PROBLEMS),
+    responses=documented(*READING, *BODY_PROBLEMS),
 )
 async def filter_(body: FilterIn, asker: Annotated[Asker, asks(Scope.CHECK)], language: Language) -> Response:
     """One purpose for up to 10,000 subjects, decided on one snapshot.
@@ -313,21 +278,6 @@ async def filter_(body: FilterIn, asker: Annotated[Asker, asks(Scope.CHECK)], la
     )
     room.measures.count_all(one.verdict.permitted for one in answer.answers)
     return as_json(FilterOut.of(answer, list(named.values()), language))
-
-
-@router.post(
-    "/v1/check/as-of",
-    operation_id="checkAsOf",
-    summary="See what a check in the past would have answered",
-    responses=documented(*READING, *_BODY_PROBLEMS),
-)
-async def as_of(body: AsOfIn, reader: Annotated[Reader, reads(Scope.AUDIT_READ)], language: Language) -> AsOfOut:
-    """Derived from the ledger as it was. It says what would have been permitted, and permits nothing now."""
-    question = Question(reader.room.reference(body.subject, "/subject"), body.purpose, body.within)
-    zone = reader.room.zone
-    return AsOfOut.of(
-        await reader.run(checks.answer_as_of, question, as_of=body.as_of, at=body.at, zone=zone), language
-    )
 
 
 @router.get(

@@ -1,22 +1,24 @@
-"""Decisions on record: what was asked and answered, who asked about a person, and the same question asked again."""
+"""Looking back: decisions on record, who asked about a person, and what would have been answered in the past."""
 
 from typing import Annotated, Self
 
 from fastapi import APIRouter, Path, Query
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from consent_service.core.clients import Scope
+from consent_service.core.decision import Question
 from consent_service.examples import DECISION
-from consent_service.operations import decisions
+from consent_service.operations import checks, decisions
+from consent_service.operations.checks import PastAnswer
 from consent_service.operations.decisions import Explained, Replayed
 from consent_service.store.decisions import Record
 from consent_service.store.ledger import Entry
 from consent_service.web.bodies import StrictRoute
-from consent_service.web.checks import ReasonOut, reasons_out
+from consent_service.web.checks import BODY_PROBLEMS, CheckIn, ReasonOut, reasons_out
 from consent_service.web.consents import Limit, SubPath
 from consent_service.web.deps import Language, Reader, pseudonym, reads
 from consent_service.web.openapi import READING, Tag
-from consent_service.web.outputs import Instant, Output
+from consent_service.web.outputs import Instant, InstantIn, Output
 from consent_service.web.problems import documented
 
 router = APIRouter(route_class=StrictRoute, tags=[Tag.CHECKS])
@@ -145,6 +147,42 @@ class ReplayOut(Output):
         )
 
 
+class AsOfIn(CheckIn):
+    """A question about the past: at a size of the ledger, or at an instant."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"subject": "person:1001", "purpose": "billing", "as_of": 3}]}
+    )
+
+    as_of: int | None = Field(default=None, ge=1, description="The ledger's size: it covers the entries before it.")
+    at: InstantIn | None = Field(default=None, description="Or an instant in the past.")
+
+
+class AsOfOut(Output):
+    """What would have been answered. It permits nothing."""
+
+    would_have_permitted: bool
+    reasons: list[ReasonOut]
+    purpose: str
+    policy_version: str
+    expires_at: Instant | None
+    as_of: int
+    at: Instant
+
+    @classmethod
+    def of(cls, answer: PastAnswer, language: str) -> Self:
+        """From the product's own value."""
+        return cls(
+            would_have_permitted=answer.verdict.permitted,
+            reasons=reasons_out(answer.verdict.reasons, language),
+            purpose=answer.question.purpose,
+            policy_version=answer.policy_version,
+            expires_at=answer.verdict.expires_at,
+            as_of=answer.then.as_of,
+            at=answer.then.at,
+        )
+
+
 @router.get(
     "/v1/decisions/{id}",
     operation_id="readDecision",
@@ -193,3 +231,18 @@ async def about(
 async def replay(decision_id: DecisionPath, auditor: Auditor, language: Language) -> ReplayOut:
     """The same question against the ledger as it was then; the answer has to be the same. Nothing is recorded."""
     return ReplayOut.of(await auditor.run(decisions.replay, decision_id, zone=auditor.room.zone), language)
+
+
+@router.post(
+    "/v1/check/as-of",
+    operation_id="checkAsOf",
+    summary="See what a check in the past would have answered",
+    responses=documented(*READING, *BODY_PROBLEMS),
+)
+async def as_of(body: AsOfIn, auditor: Auditor, language: Language) -> AsOfOut:
+    """Derived from the ledger as it was. It says what would have been permitted, and permits nothing now."""
+    question = Question(auditor.room.reference(body.subject, "/subject"), body.purpose, body.within)
+    zone = auditor.room.zone
+    return AsOfOut.of(
+        await auditor.run(checks.answer_as_of, question, as_of=body.as_of, at=body.at, zone=zone), language
+    )
