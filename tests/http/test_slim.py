@@ -140,3 +140,17 @@ async def test_a_failure_that_nobody_foresaw_is_told_alike(school: School, monke
         slim, ordinary = await both_ways(school, path, body, named(school, "", {}))
         assert slim == ordinary
         assert "secret detail" not in str(slim)
+
+
+async def test_of_a_header_that_comes_twice_the_first_counts_either_way(school: School) -> None:
+    key, wrong = f"Bearer {school.key}", "Bearer nonsense"
+    for first, second, status in ((key, wrong, 200), (wrong, key, 401)):
+        headers = [("Authorization", first), ("Authorization", second), ("Content-Type", "application/json")]
+
+        async def undeclared() -> AsyncIterator[bytes]:
+            yield CHECK
+
+        slim = await school.http.post("/v1/check", content=CHECK, headers=headers)
+        ordinary = await school.http.post("/v1/check", content=undeclared(), headers=headers)
+        assert (slim.status_code, ordinary.status_code) == (status, status)
+        assert told(slim) == told(ordinary)
