@@ -34,6 +34,8 @@ _COMMAND_TIMEOUT = 5.0  # seconds; a lane gives up on its callers' behalf long b
 _CONNECT_TIMEOUT = 1.5
 _BEGIN = {"postgresql": "BEGIN", "sqlite": "BEGIN IMMEDIATE"}
 _BEGIN_SNAPSHOT = {"postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ", "sqlite": "BEGIN IMMEDIATE"}
+_LOST = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""The connection is gone, or nobody can say where it stands; asyncpg says the last of them after a server's death."""
 _REFUSED_ROW = (IntegrityError, DataError, sqlite3.IntegrityError, sqlite3.DataError)
 _WRONG_STATEMENT = (ProgrammingError, sqlite3.ProgrammingError, asyncpg.SyntaxOrAccessError)
 
@@ -294,7 +296,7 @@ async def _driver(connection: AsyncConnection) -> Driver:
 
 async def _undo(connection: AsyncConnection, driver: Driver, error: BaseException) -> None:
     """Roll back; close a connection of which we cannot know where it stands."""
-    if isinstance(error, Exception) and not isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError):
+    if isinstance(error, Exception) and not isinstance(error, _LOST):
         with suppress(Exception):
             await driver.execute("ROLLBACK")
             return
@@ -326,7 +328,7 @@ def _translated() -> Iterator[None]:
         if isinstance(error, _WRONG_STATEMENT):
             raise
         raise _unavailable(error) from error
-    except (OSError, TimeoutError, PoolTimeout, asyncpg.InterfaceError) as error:
+    except (PoolTimeout, *_LOST) as error:
         raise _unavailable(error) from error
 
 
