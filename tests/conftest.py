@@ -8,6 +8,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from consent_service.app import utc_now
 from consent_service.keys import load
@@ -92,6 +93,20 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 @pytest.fixture
 async def school(settings: Settings, clock: Clock) -> AsyncIterator[School]:
     async with open_school(settings, clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def portal() -> Iterator[BlockingPortal]:
+    """A loop in a thread of its own, for tests that are generated and so are not coroutines."""
+    with start_blocking_portal("asyncio") as opened:
+        yield opened
+
+
+@pytest.fixture
+def open_for_many(portal: BlockingPortal, settings: Settings, clock: Clock) -> Iterator[School]:
+    """One service for all the examples of a generated test."""
+    with portal.wrap_async_context_manager(open_school(settings, clock)) as opened:
         yield opened
 
 

@@ -3,12 +3,11 @@
 import asyncio
 import hashlib
 import random
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import pytest
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import BlockingPortal
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -17,7 +16,6 @@ from sqlalchemy.exc import DBAPIError
 from consent_service.core import ledger as entries
 from consent_service.core import merkle
 from consent_service.lanes import write_alone
-from consent_service.settings import Settings
 from consent_service.store import ledger
 from consent_service.store.projection import TABLES
 from consent_service.store.tables import (
@@ -29,8 +27,7 @@ from consent_service.store.tables import (
     subject_key,
     subject_state,
 )
-from tests.clock import Clock
-from tests.school import EMAIL, School, open_school
+from tests.school import EMAIL, School
 from tests.tables import all_of, tamper
 
 anyio_test = pytest.mark.anyio
@@ -191,18 +188,6 @@ steps = st.lists(
     ),
     max_size=12,
 )
-
-
-@pytest.fixture
-def portal() -> Iterator[BlockingPortal]:
-    with start_blocking_portal("asyncio") as opened:
-        yield opened
-
-
-@pytest.fixture
-def open_for_many(portal: BlockingPortal, settings: Settings, clock: Clock) -> Iterator[School]:
-    with portal.wrap_async_context_manager(open_school(settings, clock)) as opened:
-        yield opened
 
 
 async def play(school: School, told: list[tuple[Any, ...]]) -> None:
