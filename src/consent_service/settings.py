@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     default_namespace: str = Field(default="person", pattern=r"^[a-z][a-z0-9_-]{0,31}$")
     time_zone: ZoneInfo = ZoneInfo("Asia/Tokyo")
     decision_log: DecisionLog = DecisionLog.DURABLE
-    decision_retention_days: int = Field(default=400, ge=1)
+    decision_retention_days: int = Field(default=400, ge=1, le=36_500)
     rate_limit: str = "2000/second"
     authzen_subject_types: Names = ("client",)
     authzen_resource_types: Names = ("person",)

@@ -70,6 +70,56 @@ async def test_a_decision_is_seen_only_by_those_who_may_see_its_person_and_its_p
     assert (await school.get(f"/v1/decisions/{unknown}", key=sis)).json()["code"] == "decision_not_found"
 
 
+async def test_a_use_within_a_purpose_is_seen_only_by_those_who_may_ask_for_both(school: School) -> None:
+    sub = (await school.said("person:1", ("billing", "grant")))["subject"]
+    asked = (await school.check("person:1", "concomitant_use", "billing"))["decision_id"]
+    for purposes, status in ((["concomitant_use", "marketing"], 404), (["concomitant_use", "billing"], 200)):
+        key = await school.key_for("-".join(purposes), Scope.AUDIT_READ, purposes=purposes)
+        assert (await school.get(f"/v1/decisions/{asked}", key=key)).status_code == status
+        listed = (await school.get(f"/v1/subjects/{sub}/decisions", key=key)).json()["items"]
+        assert len(listed) == (1 if status == 200 else 0)
+
+
+async def test_a_decision_of_ones_own_is_seen_as_long_as_its_person_is(school: School) -> None:
+    sub = await school.enrol("person:1", "crm:1")
+    crm = await school.key_for("crm", Scope.CHECK, Scope.AUDIT_READ, namespaces=["crm"])
+    asked = (await school.check("crm:1", "billing", key=crm))["decision_id"]
+    unknown = (await school.check("crm:nobody", "billing", key=crm))["decision_id"]
+    assert (await school.get(f"/v1/decisions/{asked}", key=crm)).status_code == 200
+    await school.send("PATCH", f"/v1/subjects/{sub}", {"remove_identifiers": ["crm:1"]})
+    assert (await school.get(f"/v1/decisions/{asked}", key=crm)).status_code == 404
+    assert (await school.get(f"/v1/decisions/{unknown}", key=crm)).status_code == 200
+
+
+async def test_of_a_filter_a_client_sees_the_parts_about_people_whom_it_sees_and_about_nobody(school: School) -> None:
+    await school.enrol("person:1")
+    linked = await school.enrol("sis:1", "crm:1")
+    seen = await school.enrol("crm:2")
+    crm = await school.key_for("crm", Scope.CHECK, Scope.AUDIT_READ, namespaces=["crm"])
+    body = {"purpose": "billing", "subjects": ["person:1", "crm:1", "crm:2"]}
+    others = (await school.post("/v1/check/filter", body)).json()["decision_id"]
+    own = (await school.post("/v1/check/filter", body, key=crm)).json()["decision_id"]
+
+    async def subjects() -> set[str | None]:
+        parts = (await school.get(f"/v1/decisions/{own}/parts", key=crm)).json()["items"]
+        return {one["subject"] for one in parts}
+
+    assert (await school.get(f"/v1/decisions/{others}/parts", key=crm)).status_code == 404
+    assert await subjects() == {None, linked, seen}
+    await school.send("PATCH", f"/v1/subjects/{linked}", {"remove_identifiers": ["crm:1"]})
+    assert await subjects() == {None, seen}
+
+
+async def test_an_id_that_cannot_be_one_names_no_decision(school: School) -> None:
+    sub = await school.enrol("person:1")
+    asked = (await school.check("person:1", "billing"))["decision_id"]
+    for wrong in ("%00", "x", asked.lower(), asked + "%00"):
+        assert (await school.get(f"/v1/decisions/{wrong}")).json()["code"] == "decision_not_found"
+        for listed in (f"/v1/decisions/{asked}/parts", f"/v1/subjects/{sub}/decisions"):
+            assert (await school.get(f"{listed}?after={wrong}")).json()["errors"][0]["pointer"] == "query/after"
+    assert len((await school.get(f"/v1/subjects/{sub}/decisions?after=")).json()["items"]) == 1
+
+
 async def test_who_asked_about_a_person_is_listed_newest_first_page_by_page(school: School) -> None:
     sub = await school.enrol("person:1")
     asked = []
@@ -179,6 +229,9 @@ async def test_a_moment_that_never_was_is_refused(school: School) -> None:
         ({"as_of": 1, "at": school.clock.now.isoformat()}, ""),
         ({"at": tomorrow}, "/at"),
         ({"as_of": size + 1}, "/as_of"),
+        ({"as_of": 2**70}, "/as_of"),
+        ({"at": "0001-01-01T00:00:00+14:00"}, "/at"),
+        ({"at": "9999-12-31T23:59:59-12:00"}, "/at"),
         ({"as_of": 0}, "/as_of"),
         ({"at": "2026-01-01T00:00:00"}, "/at"),
         ({"at": "2020-01-01T00:00:00Z"}, ""),
@@ -199,7 +252,9 @@ async def test_what_stood_at_a_past_moment_is_told_to_auditors_only(school: Scho
     reader = await school.key_for("reader", Scope.CONSENTS_READ)
     assert (await school.get(path, key=reader)).status_code == 200
     assert (await school.get(f"{path}?at=1", key=reader)).json()["code"] == "scope_missing"
-    assert (await school.get(f"{path}?at=9999")).status_code == 422
+    for wrong in ("9999", str(2**70), "0", "soon", "2026-11-23T02:10:00", "0001-01-01T00:00:00%2B14:00"):
+        refused = await school.get(f"{path}?at={wrong}")
+        assert (refused.status_code, [one["pointer"] for one in refused.json()["errors"]]) == (422, ["query/at"]), wrong
 
 
 async def test_old_decisions_go_in_batches_and_no_younger_one_does(
@@ -228,8 +283,10 @@ def test_the_command_deletes_what_is_older_and_says_how_many(tmp_path: Path) -> 
     run(tmp_path, "check", "person:1", "billing")
     assert "0 decisions older than 400d" in run(tmp_path, "decisions", "prune", "--older-than", "400d").stdout
     assert "1 decisions older than 0d" in run(tmp_path, "decisions", "prune", "--older-than", "0d").stdout
-    wrong = run(tmp_path, "decisions", "prune", "--older-than", "soon")
-    assert (wrong.returncode, "400d" in wrong.stderr) == (2, True)
+    assert "0 decisions older than 99999d" in run(tmp_path, "decisions", "prune", "--older-than", "99999d").stdout
+    for age in ("soon", "100000d", "-1d", "4００d"):
+        wrong = run(tmp_path, "decisions", "prune", "--older-than", age)
+        assert (wrong.returncode, "400d" in wrong.stderr) == (2, True)
 
 
 async def test_the_worker_lets_old_decisions_go(school: School) -> None:

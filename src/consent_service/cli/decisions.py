@@ -34,7 +34,7 @@ def prune(
 
 
 def _span(text: str) -> timedelta:
-    days = re.fullmatch(r"(\d{1,6})d", text)
+    days = re.fullmatch(r"(\d{1,5})d", text, re.ASCII)
     if days is None:
         raise typer.BadParameter("write the age in days, as in 400d")
     return timedelta(days=int(days[1]))

@@ -1,5 +1,6 @@
 """Ids: an opaque prefix that says what it names, and 26 characters of Crockford's base 32."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 
@@ -10,6 +11,9 @@ from consent_service.core.people import PSEUDONYM_PREFIX
 
 Entropy = Callable[[int], bytes]
 """Gives that many random bytes; `os.urandom` outside tests."""
+
+
+_DECISION = re.compile(r"dec_[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
 
 def subject_id(entropy: Entropy) -> str:
@@ -24,8 +28,13 @@ def decision_ids(at: datetime, entropy: Entropy, count: int) -> list[str]:
 
 
 def first_decision_id(at: datetime) -> str:
-    """The smallest id that a decision made at this instant can have."""
-    return f"dec_{ULID(to_milliseconds(at).to_bytes(6, 'big') + bytes(10))}"
+    """The smallest id that a decision made at this instant can have; none was made before 1970."""
+    return f"dec_{ULID(max(0, to_milliseconds(at)).to_bytes(6, 'big') + bytes(10))}"
+
+
+def is_decision_id(text: str) -> bool:
+    """Whether a text can be a decision's id at all."""
+    return _DECISION.fullmatch(text) is not None
 
 
 def client_id(at: datetime, entropy: Entropy) -> str:

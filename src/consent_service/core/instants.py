@@ -14,11 +14,15 @@ _MILLISECOND = timedelta(milliseconds=1)
 def instant(moment: datetime) -> datetime:
     """Bring an aware datetime to UTC and cut it to the millisecond.
 
-    Raises ValueError when `moment` is naive: an instant without an offset is a guess.
+    Raises ValueError when `moment` is naive, since an instant without an offset is a guess, and when it lies beyond
+    UTC's calendar.
     """
     if moment.tzinfo is None:
         raise ValueError("an instant needs an offset, as in 2026-11-23T09:00:00+09:00")
-    utc = moment.astimezone(UTC)
+    try:
+        utc = moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("an instant lies within the years 1 to 9999, in UTC as well") from None
     return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
 
 

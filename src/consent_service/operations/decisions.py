@@ -1,9 +1,11 @@
 """Decisions on record: looking them up, who asked about a person, replaying them, and letting the old ones go."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from consent_service.core import ids
 from consent_service.core.clients import Client
 from consent_service.core.decision import Question, Verdict, decide
 from consent_service.core.errors import DecisionNotFound, InvalidInput, SubjectErased
@@ -58,8 +60,7 @@ async def parts(
     await _seen(tx, client, decision_id)
     found = await decisions.parts_of(tx, decision_id, after=after, limit=limit + 1)
     page = found[:limit]
-    shown = [one for one in page if await _sees(tx, client, one)]
-    return shown, page[-1].id if len(found) > limit else None
+    return await _visible(tx, client, page), page[-1].id if len(found) > limit else None
 
 
 async def about(
@@ -72,7 +73,7 @@ async def about(
     subject = (await people.seen(tx, client, who))[0].subject
     found = await decisions.about(tx, subject, before=after, limit=limit + 1)
     page = found[:limit]
-    shown = [one for one in page if client.may_ask_for(one.purpose)]
+    shown = [one for one in page if _is_registered(client, one)]
     return shown, page[-1].id if len(found) > limit else None
 
 
@@ -101,20 +102,28 @@ async def prune(tx: WriteTx, *, before: datetime) -> int:
 
 
 async def _seen(tx: ReadTx, client: Client, decision_id: str) -> Record:
-    record = await decisions.by_id(tx, decision_id)
-    if record is None or not await _sees(tx, client, record):
+    record = await decisions.by_id(tx, decision_id) if ids.is_decision_id(decision_id) else None
+    if record is None or not await _visible(tx, client, [record]):
         raise DecisionNotFound("No decision that you may see has this id; those past their retention are gone.")
     return record
 
 
-async def _sees(tx: ReadTx, client: Client, record: Record) -> bool:
-    """A client sees the decisions on its own purposes about people whom it sees, and those that it asked for itself."""
-    if not client.may_ask_for(record.purpose):
-        return False
-    if not client.namespaces or client.id in (record.client, record.asked_by):
-        return True
-    states = await projection.states_of(tx, [record.subject] if record.subject else [])
-    return any(visible(state, client) for state in states.values())
+async def _visible(tx: ReadTx, client: Client, records: Sequence[Record]) -> list[Record]:
+    """Those on the client's own purposes about people whom it sees; one about nobody is seen by those who asked."""
+    own = [one for one in records if _is_registered(client, one)]
+    if not client.namespaces:
+        return own
+    states = await projection.states_of(tx, {one.subject for one in own if one.subject})
+    seen = {subject for subject, state in states.items() if visible(state, client)}
+    return [one for one in own if one.subject in seen or (one.subject is None and _asked(client, one))]
+
+
+def _is_registered(client: Client, record: Record) -> bool:
+    return client.may_ask_for(record.purpose) and (record.within is None or client.may_ask_for(record.within))
+
+
+def _asked(client: Client, record: Record) -> bool:
+    return client.id in (record.client, record.asked_by)
 
 
 def _asked_with(record: Record) -> Reference:

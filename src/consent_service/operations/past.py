@@ -40,7 +40,7 @@ async def moment_of(tx: ReadTx, given: datetime | int, *, pointer: str) -> Momen
         if given > tx.now:
             raise InvalidInput.at(pointer, "this is about the past; the instant must not lie in the future")
         return Moment(await ledger_store.size_at(tx, given), given)
-    last = await ledger_store.time_of(tx, given - 1)
+    last = await ledger_store.time_of(tx, given - 1) if 1 <= given <= await ledger_store.size(tx) else None
     if last is None:
         raise InvalidInput.at(pointer, "the ledger never had this size; take 1 to the latest `as_of`")
     return Moment(given, last)

@@ -150,10 +150,15 @@ async def time_of(tx: ReadTx, index: int) -> datetime | None:
     return row.at if row else None
 
 
+async def size(tx: ReadTx) -> int:
+    """How many entries there are."""
+    row = await tx.first(select(ledger_head.c.size))
+    return row.size if row else 0
+
+
 async def size_at(tx: ReadTx, at: datetime) -> int:
     """How many entries were made up to an instant. Their times never fall, so halving finds it."""
-    row = await tx.first(select(ledger_head.c.size))
-    low, high = 0, row.size if row else 0
+    low, high = 0, await size(tx)
     while low < high:
         middle = (low + high) // 2
         made_at = await time_of(tx, middle)

@@ -1,9 +1,11 @@
 """Recording what people say, and reading what stands."""
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, ValidationError, WrapValidator, model_validator
 
 from consent_service.core import ledger
 from consent_service.core.clients import Scope
@@ -24,6 +26,17 @@ router = APIRouter(route_class=StrictRoute, tags=[Tag.CONSENTS])
 
 SubPath = Annotated[str, Path(description="The person's `sub_…`.", openapi_examples={"example": {"value": SUBJECT}})]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many items at most.")]
+
+
+def _either(value: object, read: Callable[[object], datetime | int]) -> datetime | int:
+    """One fault for a text that is neither, in place of one for each."""
+    try:
+        return read(value)
+    except ValidationError:
+        raise ValueError("an instant with an offset is needed here, or a size of the ledger") from None
+
+
+MomentIn = Annotated[int | InstantIn, WrapValidator(_either)]
 
 
 class StatementIn(Body):
@@ -185,7 +198,7 @@ async def states(
     sub: SubPath,
     reader: Annotated[Reader, reads(Scope.CONSENTS_READ)],
     at: Annotated[
-        int | InstantIn | None,
+        MomentIn | None,
         Query(description="A past instant, or a size of the ledger; needs `audit:read` as well."),
     ] = None,
 ) -> StatesOut:

@@ -27,7 +27,7 @@ DecisionPath = Annotated[
     str, Path(alias="id", description="The decision's `dec_…`.", openapi_examples={"example": {"value": DECISION}})
 ]
 Auditor = Annotated[Reader, reads(Scope.AUDIT_READ)]
-After = Annotated[str | None, Query(max_length=40, description="Go on behind this id.")]
+After = Annotated[str, Query(pattern=r"^(dec_[0-9A-Z]{26})?$", description="Go on behind this `dec_…`.")]
 
 
 class EntryOut(Output):
@@ -201,10 +201,10 @@ async def read(decision_id: DecisionPath, auditor: Auditor, language: Language) 
     responses=documented(*READING, "decision_not_found", "validation_failed"),
 )
 async def parts(
-    decision_id: DecisionPath, auditor: Auditor, language: Language, after: After = None, limit: Limit = 100
+    decision_id: DecisionPath, auditor: Auditor, language: Language, after: After = "", limit: Limit = 100
 ) -> RecordsOut:
     """A page of a filter's parts, one for each subject. Other decisions have none."""
-    found, following = await auditor.run(decisions.parts, decision_id, after=after or "", limit=limit)
+    found, following = await auditor.run(decisions.parts, decision_id, after=after, limit=limit)
     return RecordsOut(items=[RecordOut.of(one, language) for one in found], next=following)
 
 
@@ -215,10 +215,10 @@ async def parts(
     responses=documented(*READING, "subject_not_found", "validation_failed"),
 )
 async def about(
-    sub: SubPath, auditor: Auditor, language: Language, after: After = None, limit: Limit = 100
+    sub: SubPath, auditor: Auditor, language: Language, after: After = "", limit: Limit = 100
 ) -> RecordsOut:
     """Every check about the person and its answer, the newest first, as long as decisions are kept."""
-    found, following = await auditor.run(decisions.about, pseudonym(sub), after=after, limit=limit)
+    found, following = await auditor.run(decisions.about, pseudonym(sub), after=after or None, limit=limit)
     return RecordsOut(items=[RecordOut.of(one, language) for one in found], next=following)
 
 
@@ -240,7 +240,12 @@ async def replay(decision_id: DecisionPath, auditor: Auditor, language: Language
     responses=documented(*READING, *BODY_PROBLEMS),
 )
 async def as_of(body: AsOfIn, auditor: Auditor, language: Language) -> AsOfOut:
-    """Derived from the ledger as it was. It says what would have been permitted, and permits nothing now."""
+    """Derived from the ledger as it was. It says what would have been permitted, and permits nothing now.
+
+    With `at` the clock stands at that instant, with `as_of` at the time of the last entry that the size covers. Before
+    any policy version was in force there is no answer (422). An identifier counts only if it named the person then; one
+    that was taken off since is found no more, and its answer is that for somebody unknown: ask with the `sub_…`.
+    """
     question = Question(auditor.room.reference(body.subject, "/subject"), body.purpose, body.within)
     zone = auditor.room.zone
     return AsOfOut.of(
