@@ -37,6 +37,8 @@ async def _work(database: Database, keep_decisions_for: timedelta, stop: asyncio
             await _prune(database, keep_decisions_for, stop)
         except Unavailable:
             logger.warning("retention waits for the database")
+        except Exception:
+            logger.exception("retention failed; it is tried again")
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _EVERY)
 

@@ -298,3 +298,10 @@ async def test_the_worker_lets_old_decisions_go(school: School) -> None:
         while len(await all_of(school, decision)) > 1:  # noqa: ASYNC110 (the worker tells nobody)
             await asyncio.sleep(0)
     assert [row.id for row in await all_of(school, decision)] == [young]
+
+
+async def test_the_worker_outlives_what_nobody_foresaw(school: School, caplog: pytest.LogCaptureFixture) -> None:
+    await tamper(school.service.database, "ALTER TABLE decision RENAME TO elsewhere")
+    async with worker.at_work(school.service.database, timedelta(days=1)), asyncio.timeout(20):
+        while "retention" not in caplog.text:  # noqa: ASYNC110 (the worker tells only the log)
+            await asyncio.sleep(0)

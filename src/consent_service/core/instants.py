@@ -50,8 +50,11 @@ def from_milliseconds(count: int) -> datetime:
 
 
 def local_date(moment: datetime, zone: ZoneInfo) -> date:
-    """The calendar day on the school's wall at this instant."""
-    return moment.astimezone(zone).date()
+    """The calendar day on the school's wall at this instant; UTC's day at the calendar's ends, where the wall has none."""
+    try:
+        return moment.astimezone(zone).date()
+    except OverflowError:
+        return moment.date()
 
 
 def start_of_day(day: date, zone: ZoneInfo) -> datetime:
