@@ -50,7 +50,7 @@ def from_milliseconds(count: int) -> datetime:
 
 
 def local_date(moment: datetime, zone: ZoneInfo) -> date:
-    """The calendar day on the school's wall at this instant; UTC's day at the calendar's ends, where the wall has none."""
+    """The calendar day on the school's wall at this instant; UTC's where the calendar ends before the wall."""
     try:
         return moment.astimezone(zone).date()
     except OverflowError:
