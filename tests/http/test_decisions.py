@@ -186,6 +186,15 @@ async def test_a_replay_tells_when_the_record_was_tampered_with(school: School) 
     assert (again["same"], again["permitted"], again["replayed"]["would_have_permitted"]) == (False, True, False)
 
 
+async def test_a_decision_recorded_by_the_first_schema_is_read_and_replayed(school: School) -> None:
+    index = (await school.said("person:1", ("billing", "refuse")))["entries"][0]["index"]
+    asked = (await school.check("person:1", "billing"))["decision_id"]
+    old = json.dumps([["refused", "billing", index]])
+    await tamper(school.service.database, update(decision).where(decision.c.id == asked).values(reasons=old))
+    assert (await read(school, asked))["reasons"][0]["message"] == "Consent was refused on —."
+    assert (await replayed(school, asked))["same"] is True
+
+
 async def test_a_replay_about_an_erased_person_is_gone(school: School) -> None:
     said = await school.said("person:1", ("billing", "grant"))
     asked = (await school.check("person:1", "billing"))["decision_id"]

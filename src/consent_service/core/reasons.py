@@ -119,4 +119,6 @@ def sentence(reason: Reason, language: str) -> str:
 @functools.lru_cache(maxsize=4096)
 def _sentence(code: ReasonCode, on: date | None, purpose: str, nearest: tuple[str, ...], language: str) -> str:
     codes = _NEAREST.in_language(language).format(codes=", ".join(nearest)) if nearest else ""
-    return SENTENCES[code].in_language(language).format(on=on and on.isoformat(), purpose=purpose, nearest=codes)
+    return (
+        SENTENCES[code].in_language(language).format(on=on.isoformat() if on else "—", purpose=purpose, nearest=codes)
+    )

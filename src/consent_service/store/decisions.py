@@ -10,7 +10,7 @@ from sqlalchemy import Row, delete, select
 
 from consent_service.core import ids
 from consent_service.core.decision import Decision, Verdict
-from consent_service.core.people import Identifier
+from consent_service.core.people import Identifier, Pseudonym
 from consent_service.core.reasons import Reason, ReasonCode
 from consent_service.store.db import ReadTx, WriteTx
 from consent_service.store.tables import decision
@@ -27,7 +27,8 @@ async def record_filter(tx: WriteTx, name: str, answers: Sequence[Decision]) -> 
     """Write the decision of a filter: one row for the whole, which is a yes if every part is, and one for each part."""
     first = answers[0]
     whole = Verdict(all(one.verdict.permitted for one in answers), (), None)
-    header = first._replace(id=name, subject=None, verdict=whole)
+    about_nobody = first.question._replace(subject=Pseudonym(""))
+    header = first._replace(id=name, subject=None, question=about_nobody, verdict=whole)
     await record(tx, [header, *(one._replace(part_of=name) for one in answers)])
 
 
@@ -55,14 +56,15 @@ def _row(one: Decision) -> tuple[object, ...]:
 def reasons_text(reasons: Sequence[Reason]) -> str:
     """Reasons as they are stored.
 
-    NOTE: each is [code, purpose, index, day of its sentence, nearest codes …]; recorded decisions are read by this.
+    NOTE: each is [code, purpose, index, day of its sentence, nearest codes …]; recorded decisions are read by this. Those
+    of the first schema end with the index.
     """
     return _ENCODER.encode(
         [(one.code, one.purpose, one.index, one.on and one.on.isoformat(), *one.nearest) for one in reasons]
     )
 
 
-def _reason(code: str, purpose: str, index: int | None, on: str | None, *nearest: str) -> Reason:
+def _reason(code: str, purpose: str, index: int | None, on: str | None = None, *nearest: str) -> Reason:
     return Reason(ReasonCode(code), purpose, index, date.fromisoformat(on) if on else None, nearest)
 
 
