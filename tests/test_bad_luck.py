@@ -18,6 +18,7 @@ from consent_service.operations import checks
 from consent_service.settings import Settings
 from consent_service.store.db import Database, WriteTx
 from consent_service.store.tables import decision
+from consent_service.web.edge import GONE
 from tests.listening import listening, until
 from tests.school import School, first_key
 from tests.service_process import Serving, serving
@@ -105,6 +106,7 @@ async def test_a_client_that_hangs_up_in_mid_body_is_no_fault_of_ours(
         async with httpx.AsyncClient() as asking:
             measured = (await asking.get(f"http://127.0.0.1:{server.port}/metrics")).text
     assert 'status="500"' not in measured
+    assert f'route="/v1/check",status="{GONE}"' in measured
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 

@@ -49,6 +49,19 @@ async def test_what_comes_while_a_batch_is_under_way_becomes_the_next_one(school
     assert turnstile.batches == [[1], [2, 3, 4]]
 
 
+async def test_a_batch_waits_for_those_who_are_at_the_door(school: School) -> None:
+    turnstile = Turnstile()
+    lane = await lane_of(school, turnstile)
+
+    async def arriving(item: int, turns: int) -> int:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return await lane.ask(item)
+
+    await asyncio.gather(*(arriving(n, turns=n) for n in range(4)))
+    assert turnstile.batches == [[0, 1, 2, 3]]
+
+
 async def test_a_batch_has_no_more_than_its_most(school: School) -> None:
     turnstile = Turnstile()
     lane = await lane_of(school, turnstile, most=2)

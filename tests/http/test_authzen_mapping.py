@@ -186,3 +186,12 @@ def test_the_types_are_settings_with_commas(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("CONSENT_AUTHZEN_SUBJECT_TYPES", "client, app,")
     assert Settings().authzen_subject_types == ("client", "app")
     assert Settings().authzen_resource_types == ("person",)
+
+
+async def test_who_asks_for_another_client_learns_nothing_of_people_outside_its_own_namespaces(pdp: School) -> None:
+    hidden = (await pdp.post("/v1/subjects/lookup", {"subject": "record-1"})).json()["subject"]
+    body = MAY_READ | {"resource": RECORD_1 | {"id": hidden}}
+    assert await decide(pdp, body) is True
+    crm = await pdp.key_for("crm", Scope.CHECK, Scope.AUDIT_READ, namespaces=["crm"])
+    told = (await pdp.post(EVALUATION, body, key=crm)).json()
+    assert (told["decision"], [one["code"] for one in told["context"]["reasons"]]) == (False, ["no_consent_recorded"])

@@ -2,11 +2,17 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 from starlette.types import Message, Scope
 
 from consent_service.core import clients
+from consent_service.core.decision import Decision, Question
+from consent_service.core.people import Identifier
+from consent_service.lanes import Gate
+from consent_service.operations.checks import Case, answer_for
+from consent_service.operations.clients import authenticate
 from consent_service.settings import DecisionLog, Settings
 from consent_service.store.tables import decision
 from consent_service.web.checks import LARGEST_BATCH, LARGEST_FILTER
@@ -124,7 +130,7 @@ async def test_a_filters_decisions_are_on_record_as_parts_of_the_whole(school: S
     rows = await all_of(school, decision)
     (whole,) = [row for row in rows if row.id == answer["decision_id"]]
     parts = [row for row in rows if row.part_of == answer["decision_id"]]
-    assert (whole.subject, whole.permitted, whole.part_of) == (None, False, None)
+    assert (whole.subject, whole.namespace, whole.permitted, whole.part_of) == (None, None, False, None)
     assert (len(parts), sum(row.permitted for row in parts)) == (1200, 1)
     assert len(rows) == 1201
 
@@ -236,3 +242,31 @@ async def test_with_the_log_off_the_answers_are_the_same_and_nothing_is_written(
         lines = await stream(school, "/v1/purposes/billing/permitted")
         assert [line["identifiers"] for line in lines] == [["person:1"]]
         assert await all_of(school, decision) == []
+
+
+async def test_bulk_calls_past_the_gate_are_turned_away_and_may_come_again(school: School) -> None:
+    room = school.app.state.room
+    school.app.state.room = replace(room, bulk=Gate(at_once=1, waiting=0))
+    body = {"purpose": "billing", "subjects": [f"person:{n}" for n in range(600)]}
+    question = {"questions": [{"subject": "person:1", "purpose": "billing"}]}
+    paths = [("/v1/check/filter", body), ("/v1/check/batch", question), ("/v1/check/batch", question)]
+    answers = await asyncio.gather(*(school.post(path, asked) for path, asked in paths))
+    assert sorted(answer.status_code for answer in answers) == [200, 503, 503]
+    refused = next(answer for answer in answers if answer.status_code == 503)
+    assert (refused.json()["code"], refused.headers["retry-after"]) == ("overloaded", "1")
+    assert (await school.post("/v1/check/filter", body)).status_code == 200
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_the_pages_of_a_bulk_call_rest_on_one_snapshot(school: School) -> None:
+    await school.said("person:1", ("billing", "grant"))
+    question = Question(Identifier("person", "1"), "billing")
+    room = school.app.state.room
+    async with school.service.database.snapshot() as tx:
+        client = await authenticate(tx, room.database.keyring.key_hash(school.key), clients.Scope.CHECK)
+        pages = [await answer_for(tx, client, [Case(client, question)], zone=room.zone)]
+        await school.said("person:1", ("billing", "withdraw"))
+        pages.append(await answer_for(tx, client, [Case(client, question)], zone=room.zone))
+    answers = [one for page in pages for one in page if isinstance(one, Decision)]
+    assert [(one.verdict.permitted, one.as_of) for one in answers] == [(True, answers[0].as_of)] * 2
+    assert await school.why("person:1", "billing") == ["withdrawn"]
