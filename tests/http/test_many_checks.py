@@ -270,3 +270,18 @@ async def test_the_pages_of_a_bulk_call_rest_on_one_snapshot(school: School) -> 
     answers = [one for page in pages for one in page if isinstance(one, Decision)]
     assert [(one.verdict.permitted, one.as_of) for one in answers] == [(True, answers[0].as_of)] * 2
     assert await school.why("person:1", "billing") == ["withdrawn"]
+
+
+async def test_a_bulk_call_is_decided_in_pages_that_let_others_in_between(school: School) -> None:
+    drawn: list[int] = []
+
+    def entropy(count: int) -> bytes:
+        drawn.append(count // 10)  # a decision's id takes ten random bytes
+        return bytes(count)
+
+    room = school.app.state.room
+    watched = replace(school.service.database, entropy=entropy)
+    unrecorded = replace(room.terms, recorded=False)  # for here each id is the same
+    school.app.state.room = replace(room, database=watched, terms=unrecorded)
+    assert len(await batch(school, *({"subject": f"person:{n}", "purpose": "billing"} for n in range(1000)))) == 1000
+    assert drawn == [500, 500]

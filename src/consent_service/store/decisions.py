@@ -56,8 +56,8 @@ def _row(one: Decision) -> tuple[object, ...]:
 def reasons_text(reasons: Sequence[Reason]) -> str:
     """Reasons as they are stored.
 
-    NOTE: each is [code, purpose, index, day of its sentence, nearest codes …]; recorded decisions are read by this. Those
-    of the first schema end with the index.
+    NOTE: each is [code, purpose, index, day of its sentence, nearest codes …]; recorded decisions are read by this.
+    Those of the first schema end with the index.
     """
     return _ENCODER.encode(
         [(one.code, one.purpose, one.index, one.on and one.on.isoformat(), *one.nearest) for one in reasons]
