@@ -102,7 +102,9 @@ async def running(
 ) -> AsyncIterator[Service]:
     """Open the service: lock, keys, schema, anchors, the school's policy, the first client.
 
-    A database that does not extend its anchors is left as it is, and opened so that every call is refused. Raises StartFault, keys.KeyFault or lock.DatabaseInUse, each with a sentence that says what to do.
+    A database that does not extend its anchors is left as it is, and every call to it refused.
+
+    Raises StartFault, keys.KeyFault or lock.DatabaseInUse, each with a sentence that says what to do.
     """
     file = db.sqlite_path(settings.database)
     with lock.held(file) if file else nullcontext():
