@@ -81,16 +81,17 @@ def _told(settings: Settings) -> str:
         run(_entered(settings))
     except DatabaseInUse:
         return f"A service has the database. {_HANG_UP}"
-    except (StartFault, Unavailable):
-        return "The database cannot be opened now; the next start of a service enters the rotation."
+    except (StartFault, Unavailable) as fault:
+        return f"The next start of a service enters it into the ledger; now that cannot be done: {fault}"
     if db.sqlite_path(settings.database):
         return "It is entered into the ledger; no service runs."
     return f"It is entered into the ledger. {_HANG_UP}"
 
 
 async def _entered(settings: Settings) -> None:
-    async with running(settings):
-        pass
+    async with running(settings) as service:
+        if service.database.trust.fault:
+            raise StartFault(service.database.trust.fault)
 
 
 @commands.command()
