@@ -6,8 +6,11 @@ from datetime import timedelta
 from consent_service.core import checkpoint, merkle
 from consent_service.core.checkpoint import Checkpoint
 from consent_service.core.clients import Client
-from consent_service.core.errors import ClientNotPermitted, InvalidInput, LedgerDamaged
-from consent_service.store import checkpoints, tree
+from consent_service.core.errors import ClientNotPermitted, InvalidInput, LedgerDamaged, LedgerRolledBack
+from consent_service.core.ledger import KeyUse
+from consent_service.core.note import NoteFault
+from consent_service.core.signing import decoded
+from consent_service.store import checkpoints, keys, tree
 from consent_service.store import ledger as ledger_store
 from consent_service.store.checkpoints import Signed
 from consent_service.store.db import ReadTx, WriteTx
@@ -81,18 +84,26 @@ async def entries(tx: ReadTx, client: Client, *, after: int, limit: int) -> tupl
     return page, page[-1].index if len(found) > limit else None
 
 
-async def size(tx: ReadTx, _: Client | None) -> int:
+async def size(tx: ReadTx, _: Client) -> int:
     """How many entries there are."""
     return await ledger_store.size(tx)
 
 
-async def make_checkpoint(tx: WriteTx, *, origin: str) -> Signed | None:
+async def standing(tx: ReadTx) -> tuple[int, Signed | None]:
+    """How many entries there are, and the newest checkpoint."""
+    return await ledger_store.size(tx), await checkpoints.newest(tx)
+
+
+async def make_checkpoint(tx: WriteTx, *, origin: str, anchor: str | None) -> Signed | None:
     """Sign what the ledger is now, unless the newest checkpoint says it or is too young; answers the newest then.
 
-    Raises LedgerDamaged when the head is not the root of the stored tree: that is never signed.
+    What departs from the newest anchor is never signed, nor a head that is not the root of the stored tree. Raises
+    LedgerRolledBack and LedgerDamaged.
     """
     await checkpoints.lock(tx)
     newest, (size, root) = await checkpoints.newest(tx), await ledger_store.head(tx)
+    if departed := await departure(tx, origin=origin, anchor=anchor):
+        raise LedgerRolledBack(departed)
     if size <= (newest.size if newest else 0) or (newest and abs(tx.now - newest.at) < EVERY):
         return newest
     if await tree.root_at(tx, size) != root:
@@ -102,14 +113,32 @@ async def make_checkpoint(tx: WriteTx, *, origin: str) -> Signed | None:
     return made
 
 
-async def extends(tx: ReadTx, anchor: Checkpoint) -> bool:
-    """Whether the ledger is the anchored one with entries behind it, or none."""
+async def departure(tx: ReadTx, *, origin: str, anchor: str | None) -> str | None:
+    """Why the ledger is not the anchored one with entries behind it, or none; None if it is, or nothing is anchored."""
+    if anchor is None:
+        return None
+    try:
+        anchored = checkpoint.opened(anchor, origin, await _checkpoint_keys(tx))
+    except NoteFault as fault:
+        return f"The newest anchor is not of this ledger. {fault}"
+    if await _extends(tx, anchored):
+        return None
+    return f"The ledger does not extend its newest anchor, which has {anchored.size} entries."
+
+
+async def _checkpoint_keys(tx: ReadTx) -> set[bytes]:
+    """Of whatever state: an anchor only ever holds the ledger to what it was."""
+    published = [one.key.public_key for one in (await keys.known(tx)).values() if one.key.use is KeyUse.CHECKPOINT]
+    return {tx.keyring.checkpoint.public_key, *(decoded(key) for key in published if key)}
+
+
+async def _extends(tx: ReadTx, anchored: Checkpoint) -> bool:
     size, root = await ledger_store.head(tx)
     try:
-        was = await tree.root_at(tx, anchor.size) if anchor.size <= size else None
+        was = await tree.root_at(tx, anchored.size) if anchored.size <= size else None
     except LedgerDamaged:
         return False
-    return was == anchor.root and (anchor.size < size or root == anchor.root)
+    return was == anchored.root and (anchored.size < size or root == anchored.root)
 
 
 async def _size(tx: ReadTx, wanted: int | None, pointer: str) -> int:
