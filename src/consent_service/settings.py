@@ -42,6 +42,12 @@ class Settings(BaseSettings):
     keys_dir: Path | None = None
     master_key: SecretStr | None = None
     master_key_file: Path | None = None
+    receipt_key: SecretStr | None = None
+    receipt_key_file: Path | None = None
+    checkpoint_key: SecretStr | None = None
+    checkpoint_key_file: Path | None = None
+    seal_key: SecretStr | None = None
+    seal_key_file: Path | None = None
     identifier_pepper: SecretStr | None = None
     identifier_pepper_file: Path | None = None
     client_pepper: SecretStr | None = None

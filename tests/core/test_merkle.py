@@ -37,14 +37,14 @@ def as_the_rfc_says(entries: list[bytes]) -> bytes:
 
 def test_the_published_roots() -> None:
     for size, expected in enumerate(ROOTS, start=1):
-        frontier = merkle.extended((), 0, map(merkle.leaf_hash, INPUTS[:size]))
+        frontier = merkle.grown((), 0, map(merkle.leaf_hash, INPUTS[:size]))[0]
         assert merkle.root(frontier).hex() == expected
 
 
 @given(st.lists(st.binary(max_size=8), max_size=70), st.integers(0, 70))
 def test_the_frontier_gives_the_rfcs_root_however_the_entries_came(entries: list[bytes], cut: int) -> None:
     cut = min(cut, len(entries))
-    first = merkle.extended((), 0, map(merkle.leaf_hash, entries[:cut]))
-    frontier = merkle.extended(first, cut, map(merkle.leaf_hash, entries[cut:]))
+    first = merkle.grown((), 0, map(merkle.leaf_hash, entries[:cut]))[0]
+    frontier = merkle.grown(first, cut, map(merkle.leaf_hash, entries[cut:]))[0]
     assert merkle.root(frontier) == as_the_rfc_says(entries)
     assert len(frontier) == len(entries).bit_count()

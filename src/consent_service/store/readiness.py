@@ -18,6 +18,8 @@ async def faults(database: Database) -> list[str]:
 
     Raises Unavailable when it cannot be asked.
     """
+    if database.trust.fault is not None:
+        return [database.trust.fault]
     async with database.read() as tx:
         found = await _postgresql_faults(tx) if tx.dialect == "postgresql" else []
     if await schema.current(database) != schema.head():

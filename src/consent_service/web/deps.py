@@ -147,7 +147,7 @@ class Writer:
             return await self.run(operation, *args, **kwargs)
 
         async def at_most_once(tx: WriteTx, client: Client) -> Answer:
-            attempt = Attempt(client.id, name, key, fingerprint(tx, body))
+            attempt = Attempt(client.id, name, key, fingerprints(tx, body))
             await ledger_store.begin(tx)  # two attempts at once: the second waits here for the first one's answer
             before = await idempotency.first_answers(tx, [attempt])
             if attempt.name in before:
@@ -186,9 +186,9 @@ class Asker:
             return await snapshot_alone(self.room.database, for_client)
 
 
-def fingerprint(holder: ReadTx | Database, body: BaseModel) -> str:
-    """What recognises a body, whatever its spelling: a keyed hash of its canonical JSON."""
-    return holder.keyring.fingerprint(ledger.detail_bytes(body.model_dump(mode="json")))
+def fingerprints(holder: ReadTx | Database, body: BaseModel) -> tuple[str, ...]:
+    """What recognises a body, whatever its spelling: keyed hashes of its canonical JSON."""
+    return holder.keyring.fingerprints(ledger.detail_bytes(body.model_dump(mode="json")))
 
 
 def reads(scope: Scope) -> Any:  # noqa: ANN401 (FastAPI's own type for a dependency)

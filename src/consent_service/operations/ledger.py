@@ -1,0 +1,122 @@
+"""The ledger as auditors see it: its entries, proofs about them, and checkpoints."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from consent_service.core import checkpoint, merkle
+from consent_service.core.checkpoint import Checkpoint
+from consent_service.core.clients import Client
+from consent_service.core.errors import ClientNotPermitted, InvalidInput, LedgerDamaged
+from consent_service.store import checkpoints, tree
+from consent_service.store import ledger as ledger_store
+from consent_service.store.checkpoints import Signed
+from consent_service.store.db import ReadTx, WriteTx
+from consent_service.store.ledger import Stored
+
+EVERY = timedelta(seconds=1)
+"""How far one checkpoint is from the next at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class InclusionProof:
+    """That an entry is in the ledger of this size: from its leaf hash the path leads to the root (RFC 6962)."""
+
+    index: int
+    size: int
+    leaf_hash: bytes
+    path: tuple[bytes, ...]
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ConsistencyProof:
+    """That the ledger of the second size is the one of the first with entries behind it (RFC 6962)."""
+
+    first: int
+    second: int
+    path: tuple[bytes, ...]
+    first_root: bytes
+    second_root: bytes
+
+
+async def inclusion(tx: ReadTx, _: Client | None, *, index: int, size: int | None = None) -> InclusionProof:
+    """Prove that an entry is in the ledger of a size, or of all its entries now.
+
+    Raises InvalidInput when there is no such entry or no such size, and LedgerDamaged.
+    """
+    size = await _size(tx, size, "query/size")
+    if index >= size:
+        raise InvalidInput.at("query/index", f"a ledger of {size} entries has none at this index; the first one is 0")
+    ranges = merkle.inclusion_ranges(index, size)
+    leaf, root, *path = await tree.hashes(tx, [(index, index + 1), (0, size), *ranges])
+    if not merkle.verify_inclusion(leaf, index, size, path, root):
+        raise LedgerDamaged(_DAMAGED)
+    return InclusionProof(index, size, leaf, tuple(path), root)
+
+
+async def consistency(tx: ReadTx, _: Client | None, *, first: int, second: int | None = None) -> ConsistencyProof:
+    """Prove that the ledger of the second size, or of now, extends that of the first, which has an entry or more.
+
+    Raises InvalidInput for sizes that it never had or that go backwards, and LedgerDamaged.
+    """
+    second = await _size(tx, second, "query/to")
+    if first > second:
+        raise InvalidInput.at("query/from", f"a ledger of {second} entries extends none of more than those")
+    ranges = merkle.consistency_ranges(first, second)
+    first_root, second_root, *path = await tree.hashes(tx, [(0, first), (0, second), *ranges])
+    if not merkle.verify_consistency(first, second, path, first_root, second_root):
+        raise LedgerDamaged(_DAMAGED)
+    return ConsistencyProof(first, second, tuple(path), first_root, second_root)
+
+
+async def entries(tx: ReadTx, client: Client, *, after: int, limit: int) -> tuple[list[Stored], int | None]:
+    """Entries in order, from the one behind `after`, and the index to go on behind.
+
+    Raises ClientNotPermitted for a client of certain purposes or namespaces, since the ledger tells of all.
+    """
+    if client.purposes or client.namespaces:
+        raise ClientNotPermitted("The ledger tells of everybody; it takes a key for all purposes and all namespaces.")
+    found = await ledger_store.stored_after(tx, after, limit=limit + 1)
+    page = found[:limit]
+    return page, page[-1].index if len(found) > limit else None
+
+
+async def size(tx: ReadTx, _: Client | None) -> int:
+    """How many entries there are."""
+    return await ledger_store.size(tx)
+
+
+async def make_checkpoint(tx: WriteTx, *, origin: str) -> Signed | None:
+    """Sign what the ledger is now, unless the newest checkpoint says it or is too young; answers the newest then.
+
+    Raises LedgerDamaged when the head is not the root of the stored tree: that is never signed.
+    """
+    await checkpoints.lock(tx)
+    newest, (size, root) = await checkpoints.newest(tx), await ledger_store.head(tx)
+    if size <= (newest.size if newest else 0) or (newest and abs(tx.now - newest.at) < EVERY):
+        return newest
+    if await tree.root_at(tx, size) != root:
+        raise LedgerDamaged(_DAMAGED)
+    made = Signed(size, tx.now, checkpoint.signed(Checkpoint(origin, size, root), tx.keyring.checkpoint))
+    await checkpoints.add(tx, made)
+    return made
+
+
+async def extends(tx: ReadTx, anchor: Checkpoint) -> bool:
+    """Whether the ledger is the anchored one with entries behind it, or none."""
+    size, root = await ledger_store.head(tx)
+    try:
+        was = await tree.root_at(tx, anchor.size) if anchor.size <= size else None
+    except LedgerDamaged:
+        return False
+    return was == anchor.root and (anchor.size < size or root == anchor.root)
+
+
+async def _size(tx: ReadTx, wanted: int | None, pointer: str) -> int:
+    now = await ledger_store.size(tx)
+    if wanted is not None and wanted > now:
+        raise InvalidInput.at(pointer, f"the ledger has {now} entries, not yet as many as that")
+    return now if wanted is None else wanted
+
+
+_DAMAGED = "The ledger's stored hashes do not give its root; consent-service verify names the place."
