@@ -4,7 +4,6 @@ NOTE: receipts lie with people for as long as they like. Claims may be added, ne
 meaning, and a receipt never expires. tests/core/test_receipt.py holds golden bytes.
 """
 
-import base64
 import hashlib
 import uuid
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from joserfc.jwk import OKPKey
 from consent_service.core.consent import Action
 from consent_service.core.ledger import JsonObject, StatementMade
 from consent_service.core.policy import Policy, Purpose, Text
-from consent_service.core.signing import SigningKey
+from consent_service.core.signing import SigningKey, encoded
 
 ALGORITHM = "Ed25519"
 """RFC 9864: the algorithm says which curve it is on."""
@@ -167,3 +166,17 @@ def signed(receipt: Receipt, key: SigningKey) -> str:
 def both(text: Text) -> JsonObject:
     """A text in its two languages."""
     return {"en": text.en, "ja": text.ja}
+
+
+def _jwk(key: SigningKey) -> OKPKey:
+    return OKPKey.import_key(
+        {"kty": "OKP", "crv": ALGORITHM, "x": encoded(key.public_key), "d": encoded(key.seed)},
+    )
+
+
+def _uuid(digest: bytes) -> uuid.UUID:
+    """The digest's first 16 bytes with version and variant put in, as RFC 9562 appendix B.2 does."""
+    number = bytearray(digest[:16])
+    number[6] = number[6] & 0x0F | 0x80
+    number[8] = number[8] & 0x3F | 0x80
+    return uuid.UUID(bytes=bytes(number))

@@ -29,6 +29,9 @@ _CONTEXT: JsonObject = {
     "loc": "https://w3id.org/dpv/loc#",
     "xsd": "http://www.w3.org/2001/XMLSchema#",
 }
+_CONTROLLER: JsonObject = {"@id": "_:controller"}
+"""The controller, who is described once and else only named."""
+
 _SCHEMA = "https://w3id.org/dpv/schema/dpv-27560#"
 _STATUS = {
     Action.GRANT: "dpv:ConsentGiven",
@@ -95,7 +98,7 @@ def dpv(receipt: Receipt, *, policy_url: str) -> JsonObject:
         "dct:conformsTo": [{"@id": f"{_SCHEMA}receipt"}],
         "dct:identifier": [receipt.id],
         "dct:created": [_instant(to_text(receipt.issued_at))],
-        "dct:publisher": [_controller(receipt)],
+        "dct:publisher": [_CONTROLLER],
         "dpv:hasRecordOfActivity": [_record(receipt, policy_url)],
     }
 
@@ -129,7 +132,7 @@ def _process(receipt: Receipt, term: Term) -> JsonObject:
         "dct:description": _texts(term.wording),
         "dpv:hasPurpose": _purposes(term),
         "dpv:hasPersonalData": [{"@type": ["dpv:PersonalData"], "dct:description": _texts(_PERSONAL_DATA)}],
-        "dpv:hasRecipient": [_controller(receipt)],
+        "dpv:hasRecipient": [_CONTROLLER],
         "dpv:hasStorageCondition": [
             {
                 "@type": ["dpv:StorageLocation"],
@@ -175,6 +178,7 @@ def _speaker(receipt: Receipt) -> JsonObject:
 def _controller(receipt: Receipt) -> JsonObject:
     controller = receipt.policy.controller
     return {
+        **_CONTROLLER,
         "@type": ["dpv:DataController"],
         "dct:identifier": [controller.name],
         "dpv:hasName": [controller.name],

@@ -130,5 +130,5 @@ async def read(
     said = await reader.run(receipts.statement, index)
     checkpoint = await reader.room.notary.covering(said.entry.index + 1)
     receipt = await reader.run(receipts.receipt, said, checkpoint)
-    policy_url = str(request.url_for("readPolicyVersion", version=receipt.policy.version))
+    policy_url = f"{request.base_url}v1/policy/versions/{receipt.policy.version}"
     return _FORMS[form](receipt, Wanted(reader.room, language or accepted, policy_url))
