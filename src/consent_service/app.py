@@ -1,5 +1,6 @@
 """The composition root: opens the service from its settings, and puts HTTP in front of it."""
 
+import asyncio
 import functools
 import gc
 import os
@@ -12,12 +13,14 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from consent_service import examples, keys, worker
+from consent_service.anchors import AnchorFault
 from consent_service.core.authzen import Vocabulary
 from consent_service.core.clients import Scope
 from consent_service.core.decision import Decision
 from consent_service.core.ids import Entropy
 from consent_service.core.instants import instant
 from consent_service.lanes import Gate, Lane, write_alone
+from consent_service.notary import Notary, Pause
 from consent_service.operations import checks, clients, consents, policies
 from consent_service.operations.authzen import Terms
 from consent_service.operations.checks import Asked
@@ -42,12 +45,13 @@ class StartFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The service, open: its database and its two lanes."""
+    """The service, open: its database, its two lanes and its notary."""
 
     settings: Settings
     database: Database
     checks: Lane[Asked, Decision]
     statements: Lane[Call, Recorded]
+    notary: Notary
 
 
 def utc_now() -> datetime:
@@ -62,7 +66,8 @@ def create_app(settings: Settings, service: Service | None = None, *, with_examp
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with nullcontext(service) if service else running(settings, with_examples=with_examples) as opened:
             app.state.room = _room(opened, app.state.measures)
-            async with worker.at_work(opened.database, timedelta(days=settings.decision_retention_days)):
+            keep_for = timedelta(days=settings.decision_retention_days)
+            async with worker.at_work(opened.database, keep_for, opened.notary):
                 yield
 
     return application(settings.rate_limit, lifespan)
@@ -90,19 +95,21 @@ async def running(
     *,
     clock: Callable[[], datetime] = utc_now,
     entropy: Entropy = os.urandom,
+    pause: Pause = asyncio.sleep,
     with_examples: bool = False,
 ) -> AsyncIterator[Service]:
-    """Open the service: lock, keys, schema, the school's policy, the first client.
+    """Open the service: lock, keys, schema, anchors, the school's policy, the first client.
 
-    Raises StartFault, keys.KeyFault or lock.DatabaseInUse, each with a sentence that says what to do.
+    A database that does not extend its anchors is left as it is, and opened so that every call is refused. Raises StartFault, keys.KeyFault or lock.DatabaseInUse, each with a sentence that says what to do.
     """
     file = db.sqlite_path(settings.database)
     with lock.held(file) if file else nullcontext():
         loaded = keys.load(settings, entropy)
         database = db.opened(settings.database, loaded.keyring, clock, entropy=entropy)
         try:
-            await _prepare(database, settings, loaded, embedded=file is not None, with_examples=with_examples)
-            service = _service(settings, database)
+            notary = _notary(settings, database, pause)
+            await _prepare(database, settings, loaded, notary, embedded=file is not None, with_examples=with_examples)
+            service = _service(settings, database, notary)
             yield service
             await service.checks.drain()
             await service.statements.drain()
@@ -115,9 +122,21 @@ def first_client_key_file(settings: Settings) -> Path:
     return settings.data_dir / "first-client.key"
 
 
-def _service(settings: Settings, database: Database) -> Service:
+async def look_back(settings: Settings, database: Database) -> None:
+    """Trust the database no further than it extends the newest anchor. Raises StartFault for an unusable anchor."""
+    try:
+        await _notary(settings, database).look_back()
+    except AnchorFault as fault:
+        raise StartFault(str(fault)) from fault
+
+
+def _notary(settings: Settings, database: Database, pause: Pause = asyncio.sleep) -> Notary:
+    return Notary(database, origin=settings.ledger_origin, file=settings.anchors, pause=pause)
+
+
+def _service(settings: Settings, database: Database, notary: Notary) -> Service:
     record = functools.partial(consents.record, zone=settings.time_zone)
-    return Service(settings, database, _checks(settings, database), Lane(database.write, record))
+    return Service(settings, database, _checks(settings, database), Lane(database.write, record), notary)
 
 
 def _checks(settings: Settings, database: Database) -> Lane[Asked, Decision]:
@@ -131,6 +150,7 @@ def _room(service: Service, measures: Measures) -> Room:
         service.database,
         service.checks,
         service.statements,
+        service.notary,
         measures,
         service.settings.default_namespace,
         service.settings.time_zone,
@@ -146,13 +166,24 @@ def _terms(settings: Settings) -> Terms:
 
 
 async def _prepare(
-    database: Database, settings: Settings, loaded: keys.Keys, *, embedded: bool, with_examples: bool
+    database: Database, settings: Settings, loaded: keys.Keys, notary: Notary, *, embedded: bool, with_examples: bool
 ) -> None:
     if embedded:
         await schema.migrate(database)
     elif await schema.current(database) != schema.head():
         raise StartFault("the database's schema is not this version's; run: consent-service migrate")
     await _check_keys(database, loaded)
+    try:
+        await notary.look_back()
+        if not database.trust.fault:
+            await _fill(database, settings, embedded=embedded, with_examples=with_examples)
+            await notary.keep_up()  # anchors what a crash left between its commit and its anchor
+    except AnchorFault as fault:
+        raise StartFault(str(fault)) from fault
+
+
+async def _fill(database: Database, settings: Settings, *, embedded: bool, with_examples: bool) -> None:
+    """What has to be in a database before anybody asks."""
     await write_alone(database, functools.partial(policies.publish_first, policy=shipped(), zone=settings.time_zone))
     if embedded:
         await write_alone(database, functools.partial(_make_first_client, settings=settings))

@@ -13,13 +13,9 @@ from pathlib import Path
 from consent_service.core import keys
 from consent_service.core.ids import Entropy
 from consent_service.core.keyring import KEY_BYTES, Keyring
-from consent_service.core.keys import Held, Known
+from consent_service.core.keys import Held, KeyFault, Known, name_of
 from consent_service.core.ledger import KeyUse
 from consent_service.settings import Settings
-
-
-class KeyFault(Exception):
-    """A secret that cannot be used; the message says which and how to put it right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +46,17 @@ def load(settings: Settings, entropy: Entropy) -> Keys:
     Of keys that are rotated a next one is made too. Raises KeyFault for what is not keys of 64 hexadecimal digits.
     """
     unsaved: dict[Path, Sequence[bytes]] = {}
+    seen: dict[bytes, KeyUse] = {}
 
     def secrets(use: KeyUse) -> Sequence[bytes]:
         given = _given(settings, use)
         if given is not None:
-            return _decoded(use, given)
+            return _of_one_use(use, _decoded(use, given), seen)
         path = file_of(settings, use)
         unsaved[path] = [entropy(KEY_BYTES) for _ in range(2 if use in keys.ROTATED else 1)]
         return unsaved[path]
 
     return Keys({use: secrets(use) for use in KeyUse}, unsaved)
-
-
-def name_of(use: KeyUse) -> str:
-    """The setting that holds the keys of this use."""
-    return f"CONSENT_{keys.SETTINGS[use].upper()}"
 
 
 def file_of(settings: Settings, use: KeyUse) -> Path:
@@ -154,6 +146,13 @@ def _decoded(use: KeyUse, text: str) -> list[bytes]:
     secrets = [_decoded_one(use, word) for word in text.split()]
     if not secrets or len(set(secrets)) < len(secrets):
         raise KeyFault(f"{name_of(use)} holds {'a key twice' if secrets else 'no key'}; {_MAKE}")
+    return secrets
+
+
+def _of_one_use(use: KeyUse, secrets: Sequence[bytes], seen: dict[bytes, KeyUse]) -> Sequence[bytes]:
+    for secret in secrets:
+        if seen.setdefault(secret, use) is not use:
+            raise KeyFault(f"{name_of(seen[secret])} and {name_of(use)} hold the same key; each takes a key of its own")
     return secrets
 
 

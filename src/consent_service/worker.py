@@ -1,46 +1,60 @@
-"""What runs beside the requests: retention."""
+"""What runs beside the requests: checkpoints and anchors, looking back at them, retention."""
 
 import asyncio
 import functools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
-from consent_service.core.errors import Unavailable
+from consent_service.anchors import AnchorFault
+from consent_service.core.errors import ConsentError, Unavailable
 from consent_service.lanes import write_alone
+from consent_service.notary import Notary
 from consent_service.operations import decisions
 from consent_service.store import idempotency
 from consent_service.store.db import Database
 
-_EVERY = 3600  # seconds
+_SECOND, _MINUTE, _HOUR = 1, 60, 3600
 
 logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def at_work(database: Database, keep_decisions_for: timedelta) -> AsyncIterator[None]:
+async def at_work(database: Database, keep_decisions_for: timedelta, notary: Notary) -> AsyncIterator[None]:
     """Keep the worker running while the service does; what it has begun is finished before the service closes."""
     stop = asyncio.Event()
-    task = asyncio.create_task(_work(database, keep_decisions_for, stop))
+    retention = functools.partial(_retain, database, keep_decisions_for, stop)
+    work = (
+        _every(_SECOND, "checkpoints", notary.keep_up, stop),
+        _every(_MINUTE, "looking back", notary.look_back, stop),
+        _every(_HOUR, "retention", retention, stop),
+    )
+    tasks = [asyncio.create_task(one) for one in work]
     try:
         yield
     finally:
         stop.set()
-        await task
+        await asyncio.gather(*tasks)
 
 
-async def _work(database: Database, keep_decisions_for: timedelta, stop: asyncio.Event) -> None:
+async def _every(seconds: float, name: str, work: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
-            await write_alone(database, idempotency.forget)
-            await _prune(database, keep_decisions_for, stop)
+            await work()
         except Unavailable:
-            logger.warning("retention waits for the database")
+            logger.warning("%s: waiting for the database", name)
+        except (ConsentError, AnchorFault) as fault:
+            logger.error("%s: %s", name, fault)  # noqa: TRY400 (the sentence says it all)
         except Exception:
-            logger.exception("retention failed; it is tried again")
+            logger.exception("%s failed; it is tried again", name)
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), _EVERY)
+            await asyncio.wait_for(stop.wait(), seconds)
+
+
+async def _retain(database: Database, keep_decisions_for: timedelta, stop: asyncio.Event) -> None:
+    await write_alone(database, idempotency.forget)
+    await _prune(database, keep_decisions_for, stop)
 
 
 async def _prune(database: Database, keep_for: timedelta, stop: asyncio.Event) -> None:

@@ -40,6 +40,11 @@ def opened(signed_note: str, origin: str, public_keys: Collection[bytes]) -> Che
     return found
 
 
+def size_of(signed_note: str) -> int:
+    """The size that a checkpoint claims, whoever signed it. Raises NoteFault."""
+    return _parsed(note.text_of(signed_note)).size
+
+
 def _parsed(text: str) -> Checkpoint:
     """Lines after the third extend the format (tlog-checkpoint); they are signed, and mean nothing here."""
     origin, size, root, *extensions = [*text.removesuffix("\n").split("\n"), "", ""]

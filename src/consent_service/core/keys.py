@@ -12,8 +12,8 @@ SIGNING = (KeyUse.RECEIPT, KeyUse.CHECKPOINT)
 """The uses whose keys are Ed25519 pairs; the others are secrets."""
 
 ROTATED = (KeyUse.RECEIPT, KeyUse.CHECKPOINT, KeyUse.SEAL, KeyUse.MASTER)
-"""The uses whose next key may take over at any time. The identifier pepper changes offline only, the client pepper
-never: only hashes are kept of client keys, from which no other hash can be made."""
+"""The uses whose next key may take over at any time. The identifier pepper changes offline only, and
+the client pepper never: only hashes are kept of client keys, from which no other hash can be made."""
 
 SETTINGS: Mapping[KeyUse, str] = {
     KeyUse.RECEIPT: "receipt_key",
@@ -24,6 +24,11 @@ SETTINGS: Mapping[KeyUse, str] = {
     KeyUse.CLIENT_PEPPER: "client_pepper",
 }
 """The setting that holds each use's keys, without CONSENT_ and in lower case."""
+
+
+class KeyFault(Exception):
+    """A key that cannot be used, or be changed as was asked; the message says which and how to put it right."""
+
 
 _ORDER = list(KeyState)
 _INTO = {
@@ -69,9 +74,19 @@ def key_of(use: KeyUse, secret: bytes) -> Key:
     return Key(use, mark(secret), None)
 
 
+def name_of(use: KeyUse) -> str:
+    """The setting that holds the keys of this use."""
+    return f"CONSENT_{SETTINGS[use].upper()}"
+
+
+def ids(held: Held) -> set[str]:
+    """The ids of the held keys."""
+    return {key_of(use, secret).kid for use, secrets in held.items() for secret in secrets}
+
+
 def missing(held: Held, known: Known) -> list[KeyUse]:
     """The uses whose active key, by the ledger, is not held."""
-    mine = {key_of(use, secret).kid for use, secrets in held.items() for secret in secrets}
+    mine = ids(held)
     active = {one.key.use for one in known.values() if one.state is KeyState.ACTIVE and one.key.kid not in mine}
     return [use for use in KeyUse if use in active]
 

@@ -47,6 +47,11 @@ def opened(note: str, name: str, public_keys: Collection[bytes]) -> str:
     return text
 
 
+def text_of(note: str) -> str:
+    """The text of a note, whoever signed it. Raises NoteFault."""
+    return _parts(note)[0]
+
+
 def _parts(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
     """The text, and of each signature its name, its key's id and the signature itself."""
     if any(character < " " and character != "\n" for character in note):

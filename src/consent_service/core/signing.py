@@ -54,6 +54,11 @@ def encoded(octets: bytes) -> str:
     return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
 
 
+def decoded(text: str) -> bytes:
+    """Read what `encoded` wrote."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
 @functools.lru_cache(maxsize=64)
 def _pair(seed: bytes) -> tuple[Ed25519PrivateKey, bytes, str]:
     private = Ed25519PrivateKey.from_private_bytes(seed)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from consent_service.core import checkpoint, merkle
 from consent_service.core.checkpoint import Checkpoint
 from consent_service.core.clients import Client
-from consent_service.core.errors import ClientNotPermitted, InvalidInput, LedgerDamaged
+from consent_service.core.errors import ClientNotPermitted, InvalidInput, LedgerDamaged, LedgerRolledBack
 from consent_service.store import checkpoints, tree
 from consent_service.store import ledger as ledger_store
 from consent_service.store.checkpoints import Signed
@@ -81,18 +81,26 @@ async def entries(tx: ReadTx, client: Client, *, after: int, limit: int) -> tupl
     return page, page[-1].index if len(found) > limit else None
 
 
-async def size(tx: ReadTx, _: Client | None) -> int:
+async def size(tx: ReadTx, _: Client) -> int:
     """How many entries there are."""
     return await ledger_store.size(tx)
 
 
-async def make_checkpoint(tx: WriteTx, *, origin: str) -> Signed | None:
+async def standing(tx: ReadTx) -> tuple[int, Signed | None]:
+    """How many entries there are, and the newest checkpoint."""
+    return await ledger_store.size(tx), await checkpoints.newest(tx)
+
+
+async def make_checkpoint(tx: WriteTx, *, origin: str, anchor: Checkpoint | None) -> Signed | None:
     """Sign what the ledger is now, unless the newest checkpoint says it or is too young; answers the newest then.
 
-    Raises LedgerDamaged when the head is not the root of the stored tree: that is never signed.
+    What does not extend the newest anchor is never signed, nor a head that is not the root of the stored tree. Raises
+    LedgerRolledBack and LedgerDamaged.
     """
     await checkpoints.lock(tx)
     newest, (size, root) = await checkpoints.newest(tx), await ledger_store.head(tx)
+    if anchor and not await extends(tx, anchor):
+        raise LedgerRolledBack("The database does not extend the newest anchor.")
     if size <= (newest.size if newest else 0) or (newest and abs(tx.now - newest.at) < EVERY):
         return newest
     if await tree.root_at(tx, size) != root:

@@ -160,10 +160,11 @@ class Trust:
     fault: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Database:
     """An open database.
 
+    `keyring` is swapped as a whole when keys are rotated: a transaction keeps the one that it began with.
     `clock` and `entropy` are handed to each transaction, so that operations read neither clock nor dice. While it is
     not to be trusted, no transaction begins but `inspect`: LedgerRolledBack is raised instead.
     """

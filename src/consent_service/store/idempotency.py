@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, delete, select, text, tuple_
 
@@ -84,6 +84,12 @@ async def remember(tx: WriteTx, answers: Sequence[tuple[Attempt, bytes]]) -> Non
         for attempt, answer in answers
     ]
     await tx.execute(_REMEMBER, rows)
+
+
+async def any_before(tx: ReadTx, at: datetime) -> bool:
+    """Whether an answer that counts still was kept up to an instant."""
+    query = select(idempotency.c.at).where(idempotency.c.at <= at, idempotency.c.at > tx.now - KEPT_FOR)
+    return await tx.first(query.limit(1)) is not None
 
 
 async def forget(tx: WriteTx) -> int:

@@ -22,6 +22,18 @@ _BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """One entry as it is stored, whatever its body says."""
+
+    index: int
+    at: datetime
+    kind: str
+    subject: str | None
+    body: bytes
+    leaf_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One stored entry.
 
@@ -37,17 +49,11 @@ class Entry:
     detail: ledger.JsonObject | None
     erased: bool
 
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """One entry as it is stored, whatever its body says."""
-
-    index: int
-    at: datetime
-    kind: str
-    subject: str | None
-    body: bytes
-    leaf_hash: bytes
+    @property
+    def stored(self) -> Stored:
+        """The entry as it is stored."""
+        subject = ledger.subject_of(self.body)
+        return Stored(self.index, self.at, self.body.kind, subject, self.body_bytes, self.leaf_hash)
 
 
 class Append:

@@ -14,6 +14,7 @@ from consent_service.core.decision import Decision
 from consent_service.core.errors import InvalidInput, SubjectNotFound
 from consent_service.core.people import Identifier, Pseudonym, Reference
 from consent_service.lanes import Gate, Lane, read_alone, snapshot_alone, write_alone
+from consent_service.notary import Notary
 from consent_service.operations import clients
 from consent_service.operations.authzen import Terms
 from consent_service.operations.checks import Asked
@@ -31,12 +32,13 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What the web room works with: the open database, the two lanes, what is measured, and how
+    """What the web room works with: the open database, the two lanes, the notary, what is measured, and how
     names and days are read."""
 
     database: Database
     checks: Lane[Asked, Decision]
     statements: Lane[Call, Recorded]
+    notary: Notary
     measures: Measures
     default_namespace: str
     zone: ZoneInfo
