@@ -9,8 +9,8 @@ from consent_service.core.receipt import Receipt
 from consent_service.operations import ledger as ledger_operations
 from consent_service.operations import policies
 from consent_service.operations.checks import visible
+from consent_service.store import checkpoints, projection
 from consent_service.store import ledger as ledger_store
-from consent_service.store import projection
 from consent_service.store.checkpoints import Signed
 from consent_service.store.db import ReadTx
 from consent_service.store.ledger import Entry
@@ -19,11 +19,17 @@ from consent_service.store.policies import Published
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement that the client may see, and the policy version that was shown."""
+    """A statement that the client may see, the policy version that was shown, and a checkpoint if one covers it."""
 
     entry: Entry
     body: ledger.StatementMade
     shown: Published
+    covered_by: Signed | None
+
+    @property
+    def needs(self) -> int:
+        """How many entries a checkpoint has to cover to cover this one."""
+        return self.entry.index + 1
 
 
 async def statement(tx: ReadTx, client: Client, index: int) -> Statement:
@@ -34,7 +40,8 @@ async def statement(tx: ReadTx, client: Client, index: int) -> Statement:
     entry = await _entry(tx, index)
     if entry is None or not isinstance(entry.body, ledger.StatementMade) or not await _is_seen(tx, client, entry):
         raise ReceiptNotFound("No statement that you may see has this index; POST /v1/consents tells its receipts.")
-    return Statement(entry, entry.body, await policies.published(tx, entry.body.policy_version))
+    shown, newest = await policies.published(tx, entry.body.policy_version), await checkpoints.newest(tx)
+    return Statement(entry, entry.body, shown, newest if newest and newest.size > index else None)
 
 
 async def receipt(tx: ReadTx, _: Client, said: Statement, checkpoint: Signed) -> Receipt:

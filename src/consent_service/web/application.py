@@ -20,6 +20,7 @@ from consent_service.web import (
     people,
     policies,
     problems,
+    receipts,
     service,
 )
 from consent_service.web.edge import Edge, Measures
@@ -57,7 +58,7 @@ def application(rate: str, lifespan: Lifespan) -> Application:
         lifespan=lifespan,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
-    for module in (people, consents, checks, decisions, policies, clients, ledger, service, authzen, docs):
+    for module in (people, consents, receipts, checks, decisions, policies, clients, ledger, service, authzen, docs):
         app.include_router(module.router)
     app.mount("/docs/assets", docs.ASSETS)
     problems.install(app)

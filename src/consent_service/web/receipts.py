@@ -128,7 +128,7 @@ async def read(
     within a second of the statement, it waits for the checkpoint that covers it.
     """
     said = await reader.run(receipts.statement, index)
-    checkpoint = await reader.room.notary.covering(said.entry.index + 1)
+    checkpoint = said.covered_by or await reader.room.notary.covering(said.needs)
     receipt = await reader.run(receipts.receipt, said, checkpoint)
     policy_url = f"{request.base_url}v1/policy/versions/{receipt.policy.version}"
     return _FORMS[form](receipt, Wanted(reader.room, language or accepted, policy_url))
