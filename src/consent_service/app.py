@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from consent_service import examples, keys, worker
+from consent_service import examples, keys, rotation, worker
 from consent_service.anchors import AnchorFault
 from consent_service.core.authzen import Vocabulary
 from consent_service.core.clients import Scope
@@ -28,7 +28,7 @@ from consent_service.operations.clients import NewClient
 from consent_service.operations.consents import Call, Recorded
 from consent_service.policies import shipped
 from consent_service.settings import DecisionLog, Settings
-from consent_service.store import db, lock, schema, secrets
+from consent_service.store import db, lock, schema
 from consent_service.store.db import Database, WriteTx
 from consent_service.web.application import application
 from consent_service.web.deps import Room
@@ -45,13 +45,14 @@ class StartFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The service, open: its database, its two lanes and its notary."""
+    """The service, open: its database, its two lanes and its notary; `rotated` wakes whoever brings rows under new keys."""
 
     settings: Settings
     database: Database
     checks: Lane[Asked, Decision]
     statements: Lane[Call, Recorded]
     notary: Notary
+    rotated: asyncio.Event
 
 
 def utc_now() -> datetime:
@@ -67,7 +68,8 @@ def create_app(settings: Settings, service: Service | None = None, *, with_examp
         async with nullcontext(service) if service else running(settings, with_examples=with_examples) as opened:
             app.state.room = _room(opened, app.state.measures)
             keep_for = timedelta(days=settings.decision_retention_days)
-            async with worker.at_work(opened.database, keep_for, opened.notary):
+            take = functools.partial(_take_keys, opened)
+            async with worker.at_work(opened.database, keep_for, opened.notary, opened.rotated), rotation.on_hangup(take):
                 yield
 
     return application(settings.rate_limit, lifespan)
@@ -100,7 +102,9 @@ async def running(
 ) -> AsyncIterator[Service]:
     """Open the service: lock, keys, schema, anchors, the school's policy, the first client.
 
-    A database that does not extend its anchors is left as it is, and opened so that every call is refused. Raises StartFault, keys.KeyFault or lock.DatabaseInUse, each with a sentence that says what to do.
+    A database that does not extend its anchors is left as it is, and every call to it refused.
+
+    Raises StartFault, keys.KeyFault or lock.DatabaseInUse, each with a sentence that says what to do.
     """
     file = db.sqlite_path(settings.database)
     with lock.held(file) if file else nullcontext():
@@ -136,7 +140,7 @@ def _notary(settings: Settings, database: Database, pause: Pause = asyncio.sleep
 
 def _service(settings: Settings, database: Database, notary: Notary) -> Service:
     record = functools.partial(consents.record, zone=settings.time_zone)
-    return Service(settings, database, _checks(settings, database), Lane(database.write, record), notary)
+    return Service(settings, database, _checks(settings, database), Lane(database.write, record), notary, asyncio.Event())
 
 
 def _checks(settings: Settings, database: Database) -> Lane[Asked, Decision]:
@@ -172,10 +176,11 @@ async def _prepare(
         await schema.migrate(database)
     elif await schema.current(database) != schema.head():
         raise StartFault("the database's schema is not this version's; run: consent-service migrate")
-    await _check_keys(database, loaded)
+    await rotation.check(database, loaded)
     try:
         await notary.look_back()
         if not database.trust.fault:
+            await rotation.enter(database, loaded)
             await _fill(database, settings, embedded=embedded, with_examples=with_examples)
             await notary.keep_up()  # anchors what a crash left between its commit and its anchor
     except AnchorFault as fault:
@@ -191,15 +196,9 @@ async def _fill(database: Database, settings: Settings, *, embedded: bool, with_
         await write_alone(database, functools.partial(examples.add, zone=settings.time_zone))
 
 
-async def _check_keys(database: Database, loaded: keys.Keys) -> None:
-    """Refuse secrets that this database was not written with, before a new one is saved in their place."""
-
-    async with database.read() as tx:
-        names = await secrets.wrong(tx)
-    if names:
-        raise keys.KeyFault(f"{', '.join(names)}: not what this database was written with; bring back the right one")
-    loaded.save()
-    await write_alone(database, secrets.remember)
+async def _take_keys(service: Service) -> None:
+    await rotation.take_keys(service.database, service.settings)
+    service.rotated.set()
 
 
 async def _make_first_client(tx: WriteTx, settings: Settings) -> None:

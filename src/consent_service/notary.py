@@ -7,11 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from consent_service import anchors
-from consent_service.anchors import AnchorFault
 from consent_service.core import checkpoint
-from consent_service.core.checkpoint import Checkpoint
 from consent_service.core.errors import LedgerRolledBack, Unavailable
-from consent_service.core.note import NoteFault
 from consent_service.lanes import read_alone, write_alone
 from consent_service.operations import ledger
 from consent_service.store import checkpoints
@@ -65,18 +62,16 @@ class Notary:
         """Trust the database if it extends the newest anchor, and not if it does not. Raises AnchorFault."""
         anchor = await self._newest_anchor()
         async with self._database.inspect() as tx:
-            extends = anchor is None or await ledger.extends(tx, anchor)
-        self._database.trust.fault = None if extends else self._told(anchor)
-        if not extends:
-            logger.error("%s", self._database.trust.fault)
+            departed = await ledger.departure(tx, origin=self._origin, anchor=anchor)
+        self._judge(departed)
 
     async def _sign(self) -> Signed | None:
         anchor = await self._newest_anchor()
         try:
             make = partial(ledger.make_checkpoint, origin=self._origin, anchor=anchor)
             newest = await write_alone(self._database, make)
-        except LedgerRolledBack:
-            self._database.trust.fault = self._told(anchor)
+        except LedgerRolledBack as error:
+            self._judge(error.detail)
             raise
         await self._anchor()
         return newest
@@ -84,37 +79,33 @@ class Notary:
     async def _anchor(self) -> None:
         """Append to the file what was committed since its newest anchor; to an empty one the newest checkpoint."""
         anchor = await self._newest_anchor()
-        pending = await read_alone(self._database, partial(_not_anchored, anchor=anchor))
+        size = checkpoint.size_of(anchor) if anchor else None
+        pending = await read_alone(self._database, partial(_not_anchored, size=size))
         await asyncio.to_thread(anchors.extend, self._file, pending)
-        self._anchored = pending[-1].size if pending else anchor.size if anchor else -1
+        self._anchored = pending[-1].size if pending else size or 0
 
-    async def _newest_anchor(self) -> Checkpoint | None:
-        note = await asyncio.to_thread(anchors.newest, self._file)
-        try:
-            return checkpoint.opened(note, self._origin, self._database.keyring.checkpoint_keys) if note else None
-        except NoteFault as fault:
-            raise AnchorFault(
-                f"the newest checkpoint in {self._file} is not this service's: {fault} Bring back its checkpoint key "
-                "and CONSENT_LEDGER_ORIGIN, or name this service's own file: CONSENT_ANCHOR_FILE"
-            ) from fault
+    async def _newest_anchor(self) -> str | None:
+        return await asyncio.to_thread(anchors.newest, self._file)
+
+    def _judge(self, departed: str | None) -> None:
+        if departed is None:
+            self._database.trust.fault = None
+            return
+        self._database.trust.fault = (
+            f"{departed} An old copy was put back, entries were changed, or it is another database, so nothing is "
+            f"answered from it. Bring the right one back; or, to go on from this one, move the anchors away (mv "
+            f"{self._file} {self._file}.rolled-back) and start the service again."
+        )
+        logger.error("%s", self._database.trust.fault)
 
     def _seconds_left(self, newest: Signed | None) -> float:
         """Until the next checkpoint may be made; none after a clock that was set."""
         age = abs(self._database.clock() - newest.at) if newest else ledger.EVERY
         return max(0.0, (ledger.EVERY - age).total_seconds())
 
-    def _told(self, anchor: Checkpoint | None) -> str:
-        size = anchor.size if anchor else 0
-        return (
-            f"The database does not extend the newest checkpoint in {self._file}, which has {size} entries: an old copy "
-            "was put back, entries were changed, or it is another database. Nothing is answered from it. Bring the "
-            f"right one back; or, to go on from this one, move the anchors away (mv {self._file} "
-            f"{self._file}.rolled-back) and start the service again."
-        )
 
-
-async def _not_anchored(tx: ReadTx, anchor: Checkpoint | None) -> Sequence[Signed]:
-    if anchor:
-        return await checkpoints.after(tx, anchor.size, limit=_ANCHORED_AT_ONCE)
+async def _not_anchored(tx: ReadTx, size: int | None) -> Sequence[Signed]:
+    if size is not None:
+        return await checkpoints.after(tx, size, limit=_ANCHORED_AT_ONCE)
     newest = await checkpoints.newest(tx)
     return [newest] if newest else []

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from consent_service import keys
-from consent_service.core.errors import Unavailable
+from consent_service.core.errors import ConsentError
 from consent_service.core.keys import KeyFault, name_of
 from consent_service.keys import Keys
 from consent_service.lanes import read_alone, write_alone
@@ -20,16 +20,17 @@ from consent_service.store.db import Database
 logger = logging.getLogger(__name__)
 
 
-async def put_to_use(database: Database, loaded: Keys) -> None:
-    """Use these keys from the next transaction on, the ledger having been told.
-
-    Raises KeyFault for those that this database was not written with, before a new one is saved in their place; all
-    stays as it was then.
-    """
+async def check(database: Database, loaded: Keys) -> None:
+    """Use these keys as the ledger says; nothing is written. Raises KeyFault for those it was not written with."""
     uses = await read_alone(database, functools.partial(operations.wrong, held=loaded.held))
     if uses:
         names = ", ".join(map(name_of, uses))
         raise KeyFault(f"{names}: not what this database was written with; bring back the right one")
+    database.keyring = loaded.put_to_use(await read_alone(database, operations.known))
+
+
+async def enter(database: Database, loaded: Keys) -> None:
+    """Save what is new, enter into the ledger what changed, and use the keys so from the next transaction on."""
     loaded.save()
     known = await write_alone(database, functools.partial(operations.reconcile, held=loaded.held))
     database.keyring = loaded.put_to_use(known)
@@ -40,7 +41,8 @@ async def take_keys(database: Database, settings: Settings) -> None:
     loaded = keys.load(settings, database.entropy)
     if loaded.unsaved:
         raise KeyFault(f"{', '.join(map(str, loaded.unsaved))}: the file was there and is not any more")
-    await put_to_use(database, loaded)
+    await check(database, loaded)
+    await enter(database, loaded)
 
 
 @asynccontextmanager
@@ -71,9 +73,7 @@ async def _heed(hangup: asyncio.Event, take: Callable[[], Awaitable[None]]) -> N
         try:
             await take()
             logger.warning("the keys were read again and are in use")
-        except KeyFault as fault:
+        except (KeyFault, ConsentError) as fault:
             logger.error("the keys stay as they are: %s", fault)  # noqa: TRY400 (its sentence is all there is to say)
-        except Unavailable:
-            logger.error("the keys stay as they are, since the database cannot be asked; send SIGHUP again")  # noqa: TRY400
         except Exception:
             logger.exception("the keys stay as they are")

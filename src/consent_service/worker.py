@@ -1,4 +1,4 @@
-"""What runs beside the requests: checkpoints and anchors, looking back at them, retention."""
+"""What runs beside the requests: checkpoints and anchors, looking back at them, new keys, retention."""
 
 import asyncio
 import functools
@@ -9,19 +9,23 @@ from datetime import timedelta
 
 from consent_service.anchors import AnchorFault
 from consent_service.core.errors import ConsentError, Unavailable
-from consent_service.lanes import write_alone
+from consent_service.lanes import read_alone, write_alone
 from consent_service.notary import Notary
-from consent_service.operations import decisions
-from consent_service.store import idempotency
+from consent_service.core.ledger import KeyUse
+from consent_service.operations import decisions, keys
+from consent_service.store import idempotency, seals
 from consent_service.store.db import Database
 
 _SECOND, _MINUTE, _HOUR = 1, 60, 3600
+_BREATH = 0.02  # seconds between two pages
 
 logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def at_work(database: Database, keep_decisions_for: timedelta, notary: Notary) -> AsyncIterator[None]:
+async def at_work(
+    database: Database, keep_decisions_for: timedelta, notary: Notary, rotated: asyncio.Event
+) -> AsyncIterator[None]:
     """Keep the worker running while the service does; what it has begun is finished before the service closes."""
     stop = asyncio.Event()
     retention = functools.partial(_retain, database, keep_decisions_for, stop)
@@ -29,12 +33,14 @@ async def at_work(database: Database, keep_decisions_for: timedelta, notary: Not
         _every(_SECOND, "checkpoints", notary.keep_up, stop),
         _every(_MINUTE, "looking back", notary.look_back, stop),
         _every(_HOUR, "retention", retention, stop),
+        _every(_BREATH, "rows under new keys", functools.partial(_renew, database, rotated, stop), stop),
     )
     tasks = [asyncio.create_task(one) for one in work]
     try:
         yield
     finally:
         stop.set()
+        rotated.set()
         await asyncio.gather(*tasks)
 
 
@@ -63,3 +69,29 @@ async def _prune(database: Database, keep_for: timedelta, stop: asyncio.Event) -
     gone = decisions.PRUNED_AT_ONCE
     while gone and not stop.is_set():
         gone = await write_alone(database, prune)
+
+
+async def _renew(database: Database, rotated: asyncio.Event, stop: asyncio.Event) -> None:
+    """Once at the start, and once after each rotation."""
+    rotated.clear()
+    await renewed(database, stop)
+    await rotated.wait()
+
+
+async def renewed(database: Database, stop: asyncio.Event) -> None:
+    """Bring what stands under retired keys under the active ones: seals of rows, subjects' wrapped keys.
+
+    A page at a time, each a transaction of its own, so that the lanes get their turns in between.
+    """
+    if await read_alone(database, functools.partial(keys.retired_in_use, use=KeyUse.SEAL)):
+        for table in seals.SEALED:
+            await _pages(database, functools.partial(keys.reseal, table=table), stop)
+    if await read_alone(database, functools.partial(keys.retired_in_use, use=KeyUse.MASTER)):
+        await _pages(database, keys.rewrap, stop)
+
+
+async def _pages(database: Database, renew: Callable[..., Awaitable[str | None]], stop: asyncio.Event) -> None:
+    after: str | None = ""
+    while after is not None and not stop.is_set():
+        after = await write_alone(database, functools.partial(renew, after=after))
+        await asyncio.sleep(_BREATH)

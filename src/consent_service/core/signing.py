@@ -55,8 +55,8 @@ def encoded(octets: bytes) -> str:
 
 
 def decoded(text: str) -> bytes:
-    """Read what `encoded` wrote."""
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    """Read what `encoded` wrote. Raises ValueError when it is no base64url."""
+    return base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
 
 
 @functools.lru_cache(maxsize=64)

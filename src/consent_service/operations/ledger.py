@@ -7,6 +7,7 @@ from consent_service.core import checkpoint, merkle
 from consent_service.core.checkpoint import Checkpoint
 from consent_service.core.clients import Client
 from consent_service.core.errors import ClientNotPermitted, InvalidInput, LedgerDamaged, LedgerRolledBack
+from consent_service.core.note import NoteFault
 from consent_service.store import checkpoints, tree
 from consent_service.store import ledger as ledger_store
 from consent_service.store.checkpoints import Signed
@@ -91,16 +92,16 @@ async def standing(tx: ReadTx) -> tuple[int, Signed | None]:
     return await ledger_store.size(tx), await checkpoints.newest(tx)
 
 
-async def make_checkpoint(tx: WriteTx, *, origin: str, anchor: Checkpoint | None) -> Signed | None:
+async def make_checkpoint(tx: WriteTx, *, origin: str, anchor: str | None) -> Signed | None:
     """Sign what the ledger is now, unless the newest checkpoint says it or is too young; answers the newest then.
 
-    What does not extend the newest anchor is never signed, nor a head that is not the root of the stored tree. Raises
+    What departs from the newest anchor is never signed, nor a head that is not the root of the stored tree. Raises
     LedgerRolledBack and LedgerDamaged.
     """
     await checkpoints.lock(tx)
     newest, (size, root) = await checkpoints.newest(tx), await ledger_store.head(tx)
-    if anchor and not await extends(tx, anchor):
-        raise LedgerRolledBack("The database does not extend the newest anchor.")
+    if departed := await departure(tx, origin=origin, anchor=anchor):
+        raise LedgerRolledBack(departed)
     if size <= (newest.size if newest else 0) or (newest and abs(tx.now - newest.at) < EVERY):
         return newest
     if await tree.root_at(tx, size) != root:
@@ -110,14 +111,26 @@ async def make_checkpoint(tx: WriteTx, *, origin: str, anchor: Checkpoint | None
     return made
 
 
-async def extends(tx: ReadTx, anchor: Checkpoint) -> bool:
-    """Whether the ledger is the anchored one with entries behind it, or none."""
+async def departure(tx: ReadTx, *, origin: str, anchor: str | None) -> str | None:
+    """Why the ledger is not the anchored one with entries behind it, or none; None if it is, or nothing is anchored."""
+    if anchor is None:
+        return None
+    try:
+        anchored = checkpoint.opened(anchor, origin, await checkpoints.public_keys(tx))
+    except NoteFault as fault:
+        return f"The newest anchor is not of this ledger. {fault}"
+    if await _extends(tx, anchored):
+        return None
+    return f"The ledger does not extend its newest anchor, which has {anchored.size} entries."
+
+
+async def _extends(tx: ReadTx, anchored: Checkpoint) -> bool:
     size, root = await ledger_store.head(tx)
     try:
-        was = await tree.root_at(tx, anchor.size) if anchor.size <= size else None
+        was = await tree.root_at(tx, anchored.size) if anchored.size <= size else None
     except LedgerDamaged:
         return False
-    return was == anchor.root and (anchor.size < size or root == anchor.root)
+    return was == anchored.root and (anchored.size < size or root == anchored.root)
 
 
 async def _size(tx: ReadTx, wanted: int | None, pointer: str) -> int:

@@ -64,7 +64,7 @@ class EntriesOut(Output):
 
 
 class InclusionOut(Output):
-    """A proof that an entry is in the ledger (RFC 6962 section 2.1.1): the path leads from its leaf hash to the root."""
+    """A proof that an entry is in the ledger (RFC 6962 section 2.1.1): the path leads from its hash to the root."""
 
     index: int
     size: int
