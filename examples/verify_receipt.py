@@ -21,16 +21,19 @@ def verified(receipt, jwks):
     head, claims = (json.loads(decoded(part)) for part in signed.split("."))
     Ed25519PublicKey.from_public_bytes(keys[head["kid"]]).verify(decoded(signature), signed.encode())
     origin, size, root, _, line = claims["checkpoint"].splitlines()
-    by_id, note = {hashlib.sha256(f"{origin}\n\1".encode() + key).digest()[:4]: key for key in keys.values()}, decoded(line)
-    Ed25519PublicKey.from_public_bytes(by_id[note[:4]]).verify(note[4:], f"{origin}\n{size}\n{root}\n".encode())
+    ids = {hashlib.sha256(f"{origin}\n\1".encode() + key).digest()[:4]: key for key in keys.values()}
+    note = base64.b64decode(line.removeprefix(f"— {origin} "))
+    Ed25519PublicKey.from_public_bytes(ids[note[:4]]).verify(note[4:], f"{origin}\n{size}\n{root}\n".encode())
     leaf, path = hashlib.sha256(b"\0" + claims["entry"].encode()).digest(), claims["inclusion_proof"]["hashes"]
-    found = root_of(leaf, claims["index"], int(size), path)
-    ...
+    found, one_spelling = root_of(leaf, claims["index"], int(size), path), base64.urlsafe_b64encode(decoded(signature))
+    if (found, leaf.hex(), one_spelling) != (base64.b64decode(root), claims["leaf_hash"], f"{signature}==".encode()):
+        raise ValueError("the ledger does not hold this entry")
+    return f"{claims['sub']} said {json.loads(claims['entry'])['action']} to “{claims['wording']['en']}”, on record."
 
 
 if __name__ == "__main__":
     try:
-        texts = [(urllib.request.urlopen(one) if "://" in one else open(one)).read() for one in sys.argv[1:]]
-        print(verified(texts[0].strip(), json.loads(texts[1])))
+        texts = [(urllib.request.urlopen(at) if "://" in at else open(at, "rb")).read() for at in sys.argv[1:3]]
+        print(verified(texts[0].decode().strip(), json.loads(texts[1])))
     except Exception as fault:
-        sys.exit(f"It does not hold: {fault!r}")
+        sys.exit(f"This receipt does not hold: {fault!r}")

@@ -1,4 +1,4 @@
-"""What the receipt's forms must hold, by the standards' own words, and how a receipt is taken apart and put together."""
+"""What a receipt's forms must hold, by the standards' own words; how a receipt is taken apart and put together."""
 
 import base64
 import json
@@ -32,8 +32,10 @@ def signed_anew(claims: Json, key: SigningKey, **header: str) -> str:
 
 def assert_kantara(receipt: Json) -> None:
     """What the JSON schema of Kantara Consent Receipt 1.1 demands."""
-    texts = "version jurisdiction collectionMethod consentReceiptID language piiPrincipalId policyUrl".split()
-    assert all(isinstance(receipt[name], str) and receipt[name] for name in texts)
+    for name in ("version", "jurisdiction", "collectionMethod", "consentReceiptID", "language", "policyUrl"):
+        assert isinstance(receipt[name], str)
+        assert receipt[name]
+    assert receipt["piiPrincipalId"].startswith("sub_")
     assert isinstance(receipt["consentTimestamp"], int)
     assert receipt["consentTimestamp"] >= 0
     assert isinstance(receipt["sensitive"], bool)

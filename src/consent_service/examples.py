@@ -18,7 +18,7 @@ SUBJECT = "sub_00000000000000000000001001"
 IDENTIFIER = Identifier("person", "1001")
 DECISION = "dec_7ZZZZZZZZZ0000000000001001"  # sorts as the newest, so that retention leaves it alone
 CLIENT = "cli_00000000000000000000001001"
-RECEIPT = 20
+RECEIPT = 22
 """The index of a statement of the example person, in a database that was empty, whichever it is: one of a few in a row,
 for PostgreSQL's first start makes one entry less."""
 

@@ -78,11 +78,12 @@ def test_the_claims_have_their_bytes() -> None:
         '"policy":"injoy","school":"inJoy International School",'
         '"title":{"en":"PRIVACY POLICY","ja":"プライバシーポリシー"},"version":"2026-11-01"},'
         '"sub":"sub_00000000000000000000001001",'
-        '"withdrawal":{"en":"A yes can be taken back at any time: write to contact@injoyinternational.com (Mipick Inc., '
-        "Compliance Division) and name this receipt's number, 1. It ends as soon as that is recorded.\","
+        '"withdrawal":{"en":"A yes can be taken back at any time: write to contact@injoyinternational.com (Mipick '
+        "Inc., Compliance Division) and name this receipt's number, 1. It ends as soon as that is recorded.\","
         '"ja":"同意はいつでも撤回できます。この受領書の番号（1）を添えて、contact@injoyinternational.com（Mipick Inc. '
         'Compliance Division）までご連絡ください。撤回は記録された時点で効力を生じます。"},'
-        '"wording":{"en":"For customers’ credit judgment or collection of receivables","ja":"お客様の与信判断または債権回収のため"}}'
+        '"wording":{"en":"For customers’ credit judgment or collection of receivables",'
+        '"ja":"お客様の与信判断または債権回収のため"}}'
     )
 
 

@@ -24,16 +24,16 @@ ALGORITHM = "Ed25519"
 TYPE = "consent-receipt+jwt"
 
 _HOW_TO_WITHDRAW = Text(
-    "A yes can be taken back at any time: write to {contact} ({controller}, {division}) and name this receipt's number, "
-    "{index}. It ends as soon as that is recorded.",
-    "同意はいつでも撤回できます。この受領書の番号（{index}）を添えて、{contact}（{controller} {division}）までご連絡ください。"
-    "撤回は記録された時点で効力を生じます。",
+    "A yes can be taken back at any time: write to {contact} ({controller}, {division}) and name this receipt's "
+    "number, {index}. It ends as soon as that is recorded.",
+    "同意はいつでも撤回できます。この受領書の番号（{index}）を添えて、{contact}"
+    "（{controller} {division}）までご連絡ください。撤回は記録された時点で効力を生じます。",
 )
 _HOW_TO_CHANGE = Text(
     "A no stands until it is lifted. To say yes after all, write to {contact} ({controller}, {division}) and name this "
     "receipt's number, {index}.",
-    "同意しない旨の意思表示は、取り消されるまで有効です。改めて同意される場合は、この受領書の番号（{index}）を添えて、"
-    "{contact}（{controller} {division}）までご連絡ください。",
+    "同意しない旨の意思表示は、取り消されるまで有効です。改めて同意される場合は、この受領書の番号"
+    "（{index}）を添えて、{contact}（{controller} {division}）までご連絡ください。",
 )
 
 

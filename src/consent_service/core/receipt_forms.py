@@ -111,7 +111,9 @@ def _record(receipt: Receipt, policy_url: str) -> JsonObject:
         "dct:language": ["en", "ja"],
         "dpv:hasDataSubject": [_subject(receipt)],
         "dpv:hasDataController": [_controller(receipt)],
-        "dpv:hasNotice": [{"@id": policy_url, "@type": ["dpv:PrivacyNotice"], "dct:title": _texts(receipt.policy.title)}],
+        "dpv:hasNotice": [
+            {"@id": policy_url, "@type": ["dpv:PrivacyNotice"], "dct:title": _texts(receipt.policy.title)}
+        ],
         "dpv:hasJurisdiction": [{"@id": f"loc:{JURISDICTION}"}],
         "dpv:hasApplicableLaw": [{"@type": ["dpv:Law"], "dct:title": _texts(receipt.policy.law)}],
         "dpv:hasConsentControl": [

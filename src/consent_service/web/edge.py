@@ -105,7 +105,9 @@ class Edge:
 def page_policy(style: str) -> str:
     """The Content-Security-Policy of a page that has this one inline style, and nothing else."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    return (
+        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
 
 
 def header_of(scope: Scope, name: bytes) -> str | None:

@@ -40,8 +40,10 @@ _WORDS: Mapping[str, Text] = {
     "controller": Text("Controller", "個人情報取扱事業者"),
     "withdraw": Text("If you change your mind", "お考えが変わった場合"),
     "proof": Text(
-        "This statement is an entry of an append-only ledger; nobody can change it unseen. The signed receipt proves that.",
-        "この意思表示は追記専用の台帳に記録されており、気付かれずに変更することはできません。署名付きの受領書がそれを証明します。",
+        "This statement is an entry of an append-only ledger; nobody can change it unseen. "
+        "The signed receipt proves it.",
+        "この意思表示は追記専用の台帳に記録されており、気付かれずに変更することはできません。"
+        "署名付きの受領書がそれを証明します。",
     ),
     "receipt_id": Text("Receipt", "受領書ID"),
     "ledger": Text("Ledger", "台帳"),
@@ -71,7 +73,8 @@ _WHY_NOT: Mapping[NotApplied, Text] = {
         "この意思表示は記録されましたが、より新しい「同意しない」旨の意思表示があるため、{where}効力はありません。",
     ),
     NotApplied.GUARDIAN_UNVERIFIED: Text(
-        "This was recorded, but a guardian's yes counts only once the guardian is verified: {where} it changes nothing.",
+        "This was recorded, but a guardian's yes counts only once the guardian is verified: {where} it changes "
+        "nothing.",
         "この意思表示は記録されましたが、保護者の確認が済んでいないため、{where}効力はありません。",
     ),
 }
