@@ -18,5 +18,5 @@ class Clock:
         self.now += timedelta(**spans)
 
     async def pause(self, seconds: float) -> None:
-        """What waits finds that the time has passed."""
+        """Wait, as far as this clock goes."""
         self.advance(seconds=seconds)

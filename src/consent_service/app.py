@@ -69,7 +69,10 @@ def create_app(settings: Settings, service: Service | None = None, *, with_examp
             app.state.room = _room(opened, app.state.measures)
             keep_for = timedelta(days=settings.decision_retention_days)
             take = functools.partial(_take_keys, opened)
-            async with worker.at_work(opened.database, keep_for, opened.notary, opened.rotated), rotation.on_hangup(take):
+            async with (
+                worker.at_work(opened.database, keep_for, opened.notary, opened.rotated),
+                rotation.on_hangup(take),
+            ):
                 yield
 
     return application(settings.rate_limit, lifespan)
@@ -140,7 +143,9 @@ def _notary(settings: Settings, database: Database, pause: Pause = asyncio.sleep
 
 def _service(settings: Settings, database: Database, notary: Notary) -> Service:
     record = functools.partial(consents.record, zone=settings.time_zone)
-    return Service(settings, database, _checks(settings, database), Lane(database.write, record), notary, asyncio.Event())
+    return Service(
+        settings, database, _checks(settings, database), Lane(database.write, record), notary, asyncio.Event()
+    )
 
 
 def _checks(settings: Settings, database: Database) -> Lane[Asked, Decision]:

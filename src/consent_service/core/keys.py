@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from consent_service.core.keyring import Keyring, mark
 from consent_service.core.ledger import KeyChange, KeyState, KeyUse

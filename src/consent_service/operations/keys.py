@@ -103,7 +103,9 @@ async def _refuse_needed_master(tx: WriteTx, one: KnownKey) -> None:
     retired_at = await ledger_store.time_of(tx, one.index)
     until = retired_at and retired_at + idempotency.KEPT_FOR
     if one.state is KeyState.RETIRED and until and until > tx.now and await idempotency.any_before(tx, retired_at):
-        raise KeyFault(f"answers to requests that may be repeated are sealed under it; it can be revoked after {to_text(until)}")
+        raise KeyFault(
+            f"answers to requests that may be repeated are sealed under it; it can be revoked after {to_text(until)}"
+        )
 
 
 async def reseal(tx: WriteTx, table: seals.Sealed, after: str) -> str | None:

@@ -7,8 +7,10 @@ from consent_service.core import checkpoint, merkle
 from consent_service.core.checkpoint import Checkpoint
 from consent_service.core.clients import Client
 from consent_service.core.errors import ClientNotPermitted, InvalidInput, LedgerDamaged, LedgerRolledBack
+from consent_service.core.ledger import KeyUse
 from consent_service.core.note import NoteFault
-from consent_service.store import checkpoints, tree
+from consent_service.core.signing import decoded
+from consent_service.store import checkpoints, keys, tree
 from consent_service.store import ledger as ledger_store
 from consent_service.store.checkpoints import Signed
 from consent_service.store.db import ReadTx, WriteTx
@@ -116,12 +118,18 @@ async def departure(tx: ReadTx, *, origin: str, anchor: str | None) -> str | Non
     if anchor is None:
         return None
     try:
-        anchored = checkpoint.opened(anchor, origin, await checkpoints.public_keys(tx))
+        anchored = checkpoint.opened(anchor, origin, await _checkpoint_keys(tx))
     except NoteFault as fault:
         return f"The newest anchor is not of this ledger. {fault}"
     if await _extends(tx, anchored):
         return None
     return f"The ledger does not extend its newest anchor, which has {anchored.size} entries."
+
+
+async def _checkpoint_keys(tx: ReadTx) -> set[bytes]:
+    """Of whatever state: an anchor only ever holds the ledger to what it was."""
+    published = [one.key.public_key for one in (await keys.known(tx)).values() if one.key.use is KeyUse.CHECKPOINT]
+    return {tx.keyring.checkpoint.public_key, *(decoded(key) for key in published if key)}
 
 
 async def _extends(tx: ReadTx, anchored: Checkpoint) -> bool:

@@ -5,10 +5,8 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from consent_service.core.ledger import KeyUse
-from consent_service.core.signing import decoded
 from consent_service.store.db import ReadTx, WriteTx
-from consent_service.store.tables import checkpoint, signing_key
+from consent_service.store.tables import checkpoint
 
 _LOCK = 0x636865636B706F69  # "checkpoi"; any number that nobody else of this database locks
 
@@ -32,13 +30,6 @@ async def after(tx: ReadTx, size: int, *, limit: int) -> list[Signed]:
     """The checkpoints of more than so many entries, in order."""
     query = select(checkpoint).where(checkpoint.c.size > size).order_by(checkpoint.c.size).limit(limit)
     return [Signed(**row._mapping) for row in await tx.rows(query)]
-
-
-async def public_keys(tx: ReadTx) -> set[bytes]:
-    """The keys that may have signed a checkpoint: the one in use, and those that the ledger has published."""
-    query = select(signing_key.c.public_key).where(signing_key.c.use == KeyUse.CHECKPOINT)
-    published = [row.public_key for row in await tx.rows(query) if row.public_key]
-    return {tx.keyring.checkpoint.public_key, *map(decoded, published)}
 
 
 async def lock(tx: WriteTx) -> None:

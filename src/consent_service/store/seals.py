@@ -84,7 +84,9 @@ async def reseal(tx: WriteTx, sealed: Sealed, names: Sequence[str]) -> int:
     rows = await tx.rows(select(sealed.table).where(sealed.name.in_(names)))
     true = [row for row in rows if tx.keyring.is_sealed(sealed.message(row), row.seal)]
     name, seal = bindparam("name"), bindparam("was")
-    statement = update(sealed.table).where(sealed.name == name, sealed.table.c.seal == seal).values(seal=bindparam("new"))
+    statement = (
+        update(sealed.table).where(sealed.name == name, sealed.table.c.seal == seal).values(seal=bindparam("new"))
+    )
     return await tx.execute(
         statement,
         [
