@@ -45,7 +45,7 @@ class StartFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The service, open: its database, its two lanes and its notary; `rotated` wakes whoever brings rows under new keys."""
+    """The service, open: its database, its two lanes and its notary; `rotated` says that keys were taken anew."""
 
     settings: Settings
     database: Database

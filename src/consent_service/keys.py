@@ -75,8 +75,20 @@ def add(settings: Settings, use: KeyUse, entropy: Entropy) -> Path:
 
     The file is replaced as a whole, so a reader sees the old lines or the new ones. Raises KeyFault when it cannot be.
     """
-    held = _decoded(use, _given(settings, use) or "")
-    return replace(settings, use, [*held, entropy(KEY_BYTES)])
+    return replace(settings, use, [*held(settings, use), entropy(KEY_BYTES)])
+
+
+def held(settings: Settings, use: KeyUse) -> list[bytes]:
+    """The keys of one use, the oldest first. Raises KeyFault when there is none yet."""
+    given = _given(settings, use)
+    if given is None:
+        raise KeyFault(f"there is no {use} key yet; consent-service serve makes one")
+    return _decoded(use, given)
+
+
+def is_in_file(settings: Settings, use: KeyUse) -> bool:
+    """Whether the keys of this use lie in a file, and not in the environment itself."""
+    return _settings_of(settings, use)[0] is None
 
 
 def replace(settings: Settings, use: KeyUse, secrets: Sequence[bytes]) -> Path:

@@ -9,9 +9,9 @@ from datetime import timedelta
 
 from consent_service.anchors import AnchorFault
 from consent_service.core.errors import ConsentError, Unavailable
+from consent_service.core.ledger import KeyUse
 from consent_service.lanes import read_alone, write_alone
 from consent_service.notary import Notary
-from consent_service.core.ledger import KeyUse
 from consent_service.operations import decisions, keys
 from consent_service.store import idempotency, seals
 from consent_service.store.db import Database

@@ -68,7 +68,7 @@ async def reconcile(tx: WriteTx, held: Held) -> Known:
 async def revoke(tx: WriteTx, kid: str, held: Held) -> Key:
     """Let a key count no more: what it signed or sealed is not believed from now on.
 
-    Raises KeyFault for an unknown key, the active one unless it is lost, and a master key under which something is left.
+    Raises KeyFault for an unknown key, the active one unless it is lost, and a master still needed.
     """
     append = await ledger_store.begin(tx)
     one = (await key_store.known(tx)).get(kid)
@@ -101,15 +101,13 @@ async def _refuse_needed_master(tx: WriteTx, one: KnownKey) -> None:
     while after is not None:
         after = await rewrap(tx, after)
     retired_at = await ledger_store.time_of(tx, one.index)
-    until = retired_at and retired_at + idempotency.KEPT_FOR
-    if one.state is KeyState.RETIRED and until and until > tx.now and await idempotency.any_before(tx, retired_at):
-        raise KeyFault(
-            f"answers to requests that may be repeated are sealed under it; it can be revoked after {to_text(until)}"
-        )
+    if one.state is KeyState.RETIRED and retired_at and await idempotency.any_before(tx, retired_at):
+        until = to_text(retired_at + idempotency.KEPT_FOR)
+        raise KeyFault(f"answers to requests that may be repeated lie under it; it can be revoked after {until}")
 
 
 async def reseal(tx: WriteTx, table: seals.Sealed, after: str) -> str | None:
-    """Bring a page of rows from retired seal keys under the active one; answers what to go on behind, None at the end."""
+    """Bring a page of rows from retired seal keys under the active one; answers behind what to go on, or None."""
     there = await key_store.known(tx)
     if not _leads(there, tx.keyring.seals[0]):
         return None
@@ -122,7 +120,7 @@ async def reseal(tx: WriteTx, table: seals.Sealed, after: str) -> str | None:
 
 
 async def rewrap(tx: WriteTx, after: str) -> str | None:
-    """Bring a page of subjects' keys under the active master key; answers what to go on behind, None at the end."""
+    """Bring a page of subjects' keys under the active master key; answers behind what to go on, or None."""
     if not _leads(await key_store.known(tx), tx.keyring.masters[0]):
         return None
     rows = await seals.wrapped_page(tx, after)

@@ -52,7 +52,7 @@ async def names_after(tx: ReadTx, subject: str, *, limit: int) -> list[Named]:
     named = subject_identifier.c
     page = select(named.subject).distinct().where(named.subject > subject).order_by(named.subject).limit(limit)
     query = select(named.lookup, named.namespace, named.subject, named.index).where(named.subject.in_(page))
-    return [Named(*row) for row in await tx.rows(query.order_by(named.index))]
+    return [Named(**row._mapping) for row in await tx.rows(query.order_by(named.index))]
 
 
 _MOVE = (

@@ -27,6 +27,19 @@ async def faults(database: Database) -> list[str]:
     return found
 
 
+async def others(tx: ReadTx) -> int:
+    """How many connections of the service there are besides this one; an embedded database has a lock instead."""
+    if tx.dialect != "postgresql":
+        return 0
+    row = await tx.first(
+        text(
+            "SELECT count(*) AS others FROM pg_stat_activity WHERE datname = current_database() "
+            "AND application_name = current_setting('application_name') AND pid <> pg_backend_pid()"
+        )
+    )
+    return row.others if row else 0
+
+
 async def _postgresql_faults(tx: ReadTx) -> list[str]:
     """A standby, or a server that acknowledges what it has not yet written, would break the promises."""
     standby = await tx.first(text("SELECT pg_is_in_recovery() AS standby"))

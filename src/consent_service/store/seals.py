@@ -83,10 +83,8 @@ async def reseal(tx: WriteTx, sealed: Sealed, names: Sequence[str]) -> int:
     """Seal these rows again under the active key; answers how many. A row whose seal is not true stays as it is."""
     rows = await tx.rows(select(sealed.table).where(sealed.name.in_(names)))
     true = [row for row in rows if tx.keyring.is_sealed(sealed.message(row), row.seal)]
-    name, seal = bindparam("name"), bindparam("was")
-    statement = (
-        update(sealed.table).where(sealed.name == name, sealed.table.c.seal == seal).values(seal=bindparam("new"))
-    )
+    as_it_was = (sealed.name == bindparam("name"), sealed.table.c.seal == bindparam("was"))
+    statement = update(sealed.table).where(*as_it_was).values(seal=bindparam("new"))
     return await tx.execute(
         statement,
         [

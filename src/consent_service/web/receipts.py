@@ -100,7 +100,7 @@ _ANSWER = {
     response_class=Response,
     responses={
         200: _ANSWER,
-        **documented(*READING, "receipt_not_found", "subject_erased", "validation_failed"),
+        **documented(*READING, "receipt_not_found", "subject_erased", "validation_failed", "ledger_damaged"),
     },
 )
 async def read(
