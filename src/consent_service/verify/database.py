@@ -126,7 +126,7 @@ class _Verification:
         report.checked += ["entries, tree and head", f"{notes_.checkpoints} checkpoints", "the projection"]
         if notes_.signed_size < report.entries:
             behind = report.entries - notes_.signed_size
-            report.unchecked.append(f"the newest {behind} entries lie behind the newest checkpoint, so nobody signed them")
+            report.unchecked.append(f"the newest {behind} entries: they lie behind the newest checkpoint, unsigned")
         for name, given in (
             ("anchors", self._trust.anchors),
             ("the seals of rows", held.seals),

@@ -1,25 +1,30 @@
-"""The entries: stored bytes to leaf hashes, dense indexes, times that never fall, columns that say what the body says."""
+"""The entries: leaf hashes of the stored bytes, dense indexes, times that never fall, columns that say what they say."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from json import JSONDecoder
+from operator import le
+from typing import Any
 
 from consent_service.verify import fold
 from consent_service.verify.report import Report
 from consent_service.verify.spill import Record
 from consent_service.verify.tree import Tree, leaf_hash
 
-_decoded = JSONDecoder().decode
+_sha256 = hashlib.sha256
+_scanned = JSONDecoder().scan_once
 
-Body = Mapping[str, object]
-EntryRow = Sequence[object]
+Body = Mapping[str, Any]
+EntryRow = Sequence[Any]
 """Index, time, kind, subject, the stored bytes, the stored leaf hash."""
 
 
 @dataclass(slots=True)
 class Told:
-    """What a run of entries says, for whoever folds it: `facts` of subjects, and the bodies that are about none."""
+    """What a run of entries says: its leaf hashes, `facts` about subjects, and the bodies that are about none."""
 
+    leaves: list[bytes]
     facts: list[Record] = field(default_factory=list)
     others: list[tuple[int, Body]] = field(default_factory=list)
 
@@ -33,41 +38,79 @@ class Walk:
         self._report = report
         self._next = 0
 
-    def blocks(self, rows: Iterator[Sequence[EntryRow]]) -> Iterator[tuple[Told, list[tuple[int, int, bytes]]]]:
+    def blocks(self, blocks: Iterator[Sequence[EntryRow]]) -> Iterator[tuple[Told, list[tuple[int, int, bytes]]]]:
         """What each block of rows says, and the tree's nodes that it completes."""
-        for block in rows:
-            told, leaves = Told(), []
-            for row in block:
-                leaves.append(self._entry(row, told))
-            yield told, self.tree.add(leaves)
+        for block in blocks:
+            told = self._whole(block) or self._one_by_one(block)
+            yield told, self.tree.add(told.leaves)
         self._report.entries = self.tree.size
+
+    def _whole(self, block: Sequence[EntryRow]) -> Told | None:
+        """What a block says when everything about it is right, looked at column by column; None when it is not."""
+        indexes, ats, kinds, subjects, stored, hashed = zip(*block, strict=True)
+        try:
+            leaves = [_sha256(b"\x00" + one).digest() for one in stored]
+            bodies = [_read(one) for one in stored]
+            said = [body["at"] for body in bodies]
+            right = (
+                tuple(leaves) == hashed
+                and indexes == tuple(range(self._next, self._next + len(block)))
+                and (ats == tuple(said) or ats == tuple(map(fold.instant, said)))
+                and kinds == tuple([body["kind"] for body in bodies])
+                and subjects == tuple([body.get("subject") for body in bodies])
+                and all(map(le, [self.last_at, *said], said))
+            )
+            told = self._told(indexes, bodies, leaves) if right else None
+        except (ValueError, KeyError, TypeError, AttributeError, StopIteration, RecursionError):
+            return None
+        if told is not None:
+            self._next, self.last_at = indexes[-1] + 1, said[-1]
+        return told
+
+    def _told(self, indexes: Sequence[int], bodies: Sequence[Body], leaves: list[bytes]) -> Told | None:
+        told, fact_of = Told(leaves), fold.fact_of
+        for index, body in zip(indexes, bodies, strict=True):
+            if (subject := body.get("subject")) is None:
+                told.others.append((index, body))
+            elif (fact := fact_of(subject, index, body)) is not None:
+                told.facts.append(fact)
+            else:
+                return None
+        return told
+
+    def _one_by_one(self, block: Sequence[EntryRow]) -> Told:
+        """Say of each entry of a block what is wrong with it."""
+        told = Told([])
+        for row in block:
+            told.leaves.append(self._entry(row, told))
+        return told
 
     def _entry(self, row: EntryRow, told: Told) -> bytes:
         index, at, kind, subject, stored, hashed = row
         if index != self._next:
             self._gap(index)
         self._next += 1
-        leaf = leaf_hash(stored) if type(stored) is bytes else b""
+        leaf = leaf_hash(stored) if isinstance(stored, bytes) else bytes(32)
         if leaf != hashed:
             self._wrong(index, "its leaf hash is not that of its bytes")
         try:
-            self._says(index, _decoded(str(stored, "utf-8")), at, kind, subject, told)  # type: ignore[arg-type]
-        except (ValueError, KeyError, TypeError):
+            self._compare(index, _read(stored), at, kind, subject, told)
+        except (ValueError, KeyError, TypeError, AttributeError, StopIteration, RecursionError):
             self._wrong(index, "its bytes are not those of an entry")
-        return leaf or bytes(32)
+        return leaf
 
-    def _says(self, index: int, body: Body, at: object, kind: object, subject: object, told: Told) -> None:
-        said_at = body["at"]
-        if at != said_at and at != fold.instant(said_at):  # type: ignore[arg-type]
-            self._wrong(index, "its column at is not what its bytes say")
-        if kind != body["kind"]:
-            self._wrong(index, "its column kind is not what its bytes say")
-        said_of = body.get("subject")
-        if subject != said_of:
-            self._wrong(index, "its column subject is not what its bytes say")
-        if said_at < self.last_at:  # type: ignore[operator]
+    def _compare(self, index: int, body: Body, at: object, kind: object, subject: object, told: Told) -> None:
+        said_at, said_of = body["at"], body.get("subject")
+        for name, wrong in (
+            ("at", at not in (said_at, fold.instant(said_at))),
+            ("kind", kind != body["kind"]),
+            ("subject", subject != said_of),
+        ):
+            if wrong:
+                self._wrong(index, f"its column {name} is not what its bytes say")
+        if said_at < self.last_at:
             self._wrong(index, "its time lies before the time of the entry ahead of it")
-        self.last_at = said_at  # type: ignore[assignment]
+        self.last_at = said_at
         self._tell(index, said_of, body, told)
 
     def _tell(self, index: int, subject: object, body: Body, told: Told) -> None:
@@ -92,3 +135,12 @@ class Walk:
 
     def _wrong(self, index: int, what: str) -> None:
         self._report.found("entry", f"entry {index}: {what}", index)
+
+
+def _read(stored: bytes) -> Body:
+    """The members of stored bytes, which are nothing but one JSON object. Raises ValueError or StopIteration."""
+    text = str(stored, "utf-8")
+    body, end = _scanned(text, 0)
+    if end != len(text):
+        raise ValueError("something stands behind the object")
+    return body  # type: ignore[no-any-return]

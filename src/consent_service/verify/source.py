@@ -29,7 +29,6 @@ TABLES: Mapping[str, Sequence[str]] = {
         *("created_at", "expires_at", "revoked_at", "index", "seal"),
     ),
     "signing_key": ("kid", "use", "state", "public_key", "index"),
-    "secret_mark": ("name", "mark"),
 }
 """What is read, and of it which columns."""
 

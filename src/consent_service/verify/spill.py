@@ -27,7 +27,8 @@ class Spill:
 
     def __enter__(self) -> "Spill":
         if len(self._parts) > 1:
-            self._files = [self._closing.enter_context(tempfile.TemporaryFile()) for _ in self._parts]
+            enter = self._closing.enter_context
+            self._files = [enter(tempfile.TemporaryFile()) for _ in self._parts]  # noqa: SIM115 (entered here)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -52,7 +52,8 @@ class Details:
 
     def _skip_to(self, index: int | None) -> None:
         while self._row is not None and (index is None or self._row[0] < index):
-            self._report.found("detail", f"there is a detail of entry {self._row[0]}, which commits to none", self._row[0])
+            of = self._row[0]
+            self._report.found("detail", f"there is a detail of entry {of}, which commits to none", of)
             self._row = next(self._found, None)
 
 
@@ -119,8 +120,7 @@ class Subjects:
     def _check_kept(self, subject: str, of: Gathered) -> None:
         state = State()
         try:
-            for fact in of.facts:
-                state.add(fact)
+            state.fold(of.facts)
             document = state.document()
         except (ValueError, KeyError, TypeError) as error:
             self._found("state", subject, f"has entries that make no state: {error}", of.facts[-1])
@@ -205,13 +205,12 @@ def _may_be(found: dict[str, tuple[str, int]], state: State, of: Gathered) -> bo
 
 
 def _sorted(records: list[Record]) -> Gathered:
-    of = Gathered()
-    for record in records:
-        what = record[1]
-        if what >= 0:
-            of.facts.append(record)
-        elif what == _DETAIL:
-            of.details[record[2]] = record
-        else:
-            {_KEY: of.keys, _STATE: of.states, _IDENTIFIER: of.identifiers}[what].append(record)
+    of = Gathered([record for record in records if record[1] >= 0])
+    if len(of.facts) < len(records):
+        kept = {_KEY: of.keys, _STATE: of.states, _IDENTIFIER: of.identifiers}
+        for record in records:
+            if record[1] == _DETAIL:
+                of.details[record[2]] = record
+            elif record[1] < 0:
+                kept[record[1]].append(record)
     return of
