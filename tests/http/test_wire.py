@@ -7,7 +7,6 @@ import pytest
 
 from consent_service.web.wire import OneWrite
 
-
 pytestmark = pytest.mark.anyio
 
 
