@@ -14,19 +14,21 @@ from consent_service.store.tables import (
     entry_detail,
     ledger_entry,
     ledger_head,
+    ledger_node,
     subject_identifier,
     subject_key,
     subject_state,
 )
+from consent_service.store.tree import split
 
 COLUMNS: Mapping[Table, Sequence[str]] = {
     ledger_entry: ("index", "at", "kind", "subject", "body", "leaf_hash"),
+    ledger_node: ("level", "position", "hash"),
     entry_detail: ("index", "salt", "ciphertext"),
     subject_key: ("subject", "wrapped_key"),
     subject_identifier: ("lookup", "namespace", "subject", "index"),
     subject_state: ("subject", "last_index", "document"),
 }
-_HASH_BYTES = 32
 _TABLE_SIZE = text("SELECT pg_total_relation_size(CAST(:name AS text)::regclass)")
 _FILE_SIZE = text("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")
 _PATIENCE = 1800.0  # seconds; the service's own time limit on its connections is short
@@ -53,7 +55,8 @@ async def append(database: Database, rows_at: Callable[[int], Rows]) -> int:
         for table, its in _by_table(rows).items():
             await _write(connection, table, its)
         hashes = [row[5] for row in rows.entries if isinstance(row[5], bytes)]
-        frontier = merkle.extended(_split(head.frontier), size, hashes)
+        frontier, nodes = merkle.grown(split(head.frontier), size, hashes)
+        await _write(connection, ledger_node, nodes)
         await connection.execute(
             update(ledger_head).values(size=size + len(hashes), at=rows.at, frontier=b"".join(frontier))
         )
@@ -105,7 +108,3 @@ async def _write(connection: AsyncConnection, table: Table, rows: Sequence[Row])
 
 def _with_text(row: Row, at: int) -> Row:
     return (*row[:at], to_text(row[at]), *row[at + 1 :])  # type: ignore[arg-type]
-
-
-def _split(frontier: bytes) -> list[bytes]:
-    return [frontier[i : i + _HASH_BYTES] for i in range(0, len(frontier), _HASH_BYTES)]

@@ -16,3 +16,7 @@ class Clock:
     def advance(self, **spans: float) -> None:
         """Let time pass, as timedelta counts it: seconds=1, days=3."""
         self.now += timedelta(**spans)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, as far as this clock goes."""
+        self.advance(seconds=seconds)

@@ -11,6 +11,7 @@ from consent_service.keys import load
 from consent_service.settings import Settings
 from consent_service.store import db
 from consent_service.store.db import Database
+from consent_service.store.tables import metadata
 from tests.school import School
 
 
@@ -37,3 +38,34 @@ async def tamper(database: Database, statement: str | Executable) -> None:
     """Run a statement as somebody with the database in their hands would."""
     async with database.writing.begin() as connection:
         await connection.execute(text(statement) if isinstance(statement, str) else statement)
+
+
+APPEND_ONLY = ("ledger_entry", "ledger_node", "checkpoint")
+_LIFT = {
+    "sqlite": "DROP TRIGGER IF EXISTS {table}_no_update; DROP TRIGGER IF EXISTS {table}_no_delete",
+    "postgresql": "ALTER TABLE {table} DISABLE TRIGGER USER",
+}
+
+
+async def lift_triggers(database: Database) -> None:
+    """Take the first fence away, as whoever owns the database can."""
+    for table in APPEND_ONLY:
+        for statement in _LIFT[database.writing.dialect.name].format(table=table).split(";"):
+            await tamper(database, statement)
+
+
+Copy = dict[Table, Sequence[Row[Any]]]
+
+
+async def copied(database: Database) -> Copy:
+    """A copy of every row of every table."""
+    return {table: await _rows(database, table) for table in metadata.sorted_tables}
+
+
+async def put_back(database: Database, copy: Copy) -> None:
+    """Make the database what it was when it was copied."""
+    await lift_triggers(database)
+    for table, rows in copy.items():
+        await tamper(database, table.delete())
+        if rows:
+            await tamper(database, table.insert().values([dict(row._mapping) for row in rows]))

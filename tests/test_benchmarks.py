@@ -116,7 +116,7 @@ async def test_the_loaded_entries_are_canonical_dense_and_under_the_heads_fronti
     assert all(row.leaf_hash == merkle.leaf_hash(row.body) for row in rows)
     (head,) = await all_of(school, ledger_head)
     assert (head.size, head.at) == (len(rows), rows[-1].at)
-    assert head.frontier == b"".join(merkle.extended((), 0, [row.leaf_hash for row in rows]))
+    assert head.frontier == b"".join(merkle.grown((), 0, [row.leaf_hash for row in rows])[0])
 
 
 @anyio_test

@@ -1,5 +1,6 @@
 """The composition root: opens the service from its settings, and puts HTTP in front of it."""
 
+import asyncio
 import functools
 import gc
 import os
@@ -11,13 +12,15 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from consent_service import examples, keys, worker
+from consent_service import examples, keys, rotation, worker
+from consent_service.anchors import AnchorFault
 from consent_service.core.authzen import Vocabulary
 from consent_service.core.clients import Scope
 from consent_service.core.decision import Decision
 from consent_service.core.ids import Entropy
 from consent_service.core.instants import instant
 from consent_service.lanes import Gate, Lane, write_alone
+from consent_service.notary import Notary, Pause
 from consent_service.operations import checks, clients, consents, policies
 from consent_service.operations.authzen import Terms
 from consent_service.operations.checks import Asked
@@ -25,7 +28,7 @@ from consent_service.operations.clients import NewClient
 from consent_service.operations.consents import Call, Recorded
 from consent_service.policies import shipped
 from consent_service.settings import DecisionLog, Settings
-from consent_service.store import db, lock, schema, secrets
+from consent_service.store import db, lock, schema
 from consent_service.store.db import Database, WriteTx
 from consent_service.web.application import application
 from consent_service.web.deps import Room
@@ -42,12 +45,14 @@ class StartFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The service, open: its database and its two lanes."""
+    """The service, open: its database, its two lanes and its notary; `rotated` says that keys were taken anew."""
 
     settings: Settings
     database: Database
     checks: Lane[Asked, Decision]
     statements: Lane[Call, Recorded]
+    notary: Notary
+    rotated: asyncio.Event
 
 
 def utc_now() -> datetime:
@@ -62,7 +67,12 @@ def create_app(settings: Settings, service: Service | None = None, *, with_examp
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with nullcontext(service) if service else running(settings, with_examples=with_examples) as opened:
             app.state.room = _room(opened, app.state.measures)
-            async with worker.at_work(opened.database, timedelta(days=settings.decision_retention_days)):
+            keep_for = timedelta(days=settings.decision_retention_days)
+            take = functools.partial(_take_keys, opened)
+            async with (
+                worker.at_work(opened.database, keep_for, opened.notary, opened.rotated),
+                rotation.on_hangup(take),
+            ):
                 yield
 
     return application(settings.rate_limit, lifespan)
@@ -90,9 +100,12 @@ async def running(
     *,
     clock: Callable[[], datetime] = utc_now,
     entropy: Entropy = os.urandom,
+    pause: Pause = asyncio.sleep,
     with_examples: bool = False,
 ) -> AsyncIterator[Service]:
-    """Open the service: lock, keys, schema, the school's policy, the first client.
+    """Open the service: lock, keys, schema, anchors, the school's policy, the first client.
+
+    A database that does not extend its anchors is left as it is, and every call to it refused.
 
     Raises StartFault, keys.KeyFault or lock.DatabaseInUse, each with a sentence that says what to do.
     """
@@ -101,8 +114,9 @@ async def running(
         loaded = keys.load(settings, entropy)
         database = db.opened(settings.database, loaded.keyring, clock, entropy=entropy)
         try:
-            await _prepare(database, settings, loaded, embedded=file is not None, with_examples=with_examples)
-            service = _service(settings, database)
+            notary = _notary(settings, database, pause)
+            await _prepare(database, settings, loaded, notary, embedded=file is not None, with_examples=with_examples)
+            service = _service(settings, database, notary)
             yield service
             await service.checks.drain()
             await service.statements.drain()
@@ -115,9 +129,23 @@ def first_client_key_file(settings: Settings) -> Path:
     return settings.data_dir / "first-client.key"
 
 
-def _service(settings: Settings, database: Database) -> Service:
+async def look_back(settings: Settings, database: Database) -> None:
+    """Trust the database no further than it extends the newest anchor. Raises StartFault for an unusable anchor."""
+    try:
+        await _notary(settings, database).look_back()
+    except AnchorFault as fault:
+        raise StartFault(str(fault)) from fault
+
+
+def _notary(settings: Settings, database: Database, pause: Pause = asyncio.sleep) -> Notary:
+    return Notary(database, origin=settings.ledger_origin, file=settings.anchors, pause=pause)
+
+
+def _service(settings: Settings, database: Database, notary: Notary) -> Service:
     record = functools.partial(consents.record, zone=settings.time_zone)
-    return Service(settings, database, _checks(settings, database), Lane(database.write, record))
+    return Service(
+        settings, database, _checks(settings, database), Lane(database.write, record), notary, asyncio.Event()
+    )
 
 
 def _checks(settings: Settings, database: Database) -> Lane[Asked, Decision]:
@@ -131,6 +159,7 @@ def _room(service: Service, measures: Measures) -> Room:
         service.database,
         service.checks,
         service.statements,
+        service.notary,
         measures,
         service.settings.default_namespace,
         service.settings.time_zone,
@@ -146,13 +175,25 @@ def _terms(settings: Settings) -> Terms:
 
 
 async def _prepare(
-    database: Database, settings: Settings, loaded: keys.Keys, *, embedded: bool, with_examples: bool
+    database: Database, settings: Settings, loaded: keys.Keys, notary: Notary, *, embedded: bool, with_examples: bool
 ) -> None:
     if embedded:
         await schema.migrate(database)
     elif await schema.current(database) != schema.head():
         raise StartFault("the database's schema is not this version's; run: consent-service migrate")
-    await _check_keys(database, loaded)
+    await rotation.check(database, loaded)
+    try:
+        await notary.look_back()
+        if not database.trust.fault:
+            await rotation.enter(database, loaded)
+            await _fill(database, settings, embedded=embedded, with_examples=with_examples)
+            await notary.keep_up()  # anchors what a crash left between its commit and its anchor
+    except AnchorFault as fault:
+        raise StartFault(str(fault)) from fault
+
+
+async def _fill(database: Database, settings: Settings, *, embedded: bool, with_examples: bool) -> None:
+    """What has to be in a database before anybody asks."""
     await write_alone(database, functools.partial(policies.publish_first, policy=shipped(), zone=settings.time_zone))
     if embedded:
         await write_alone(database, functools.partial(_make_first_client, settings=settings))
@@ -160,15 +201,9 @@ async def _prepare(
         await write_alone(database, functools.partial(examples.add, zone=settings.time_zone))
 
 
-async def _check_keys(database: Database, loaded: keys.Keys) -> None:
-    """Refuse secrets that this database was not written with, before a new one is saved in their place."""
-
-    async with database.read() as tx:
-        names = await secrets.wrong(tx)
-    if names:
-        raise keys.KeyFault(f"{', '.join(names)}: not what this database was written with; bring back the right one")
-    loaded.save()
-    await write_alone(database, secrets.remember)
+async def _take_keys(service: Service) -> None:
+    await rotation.take_keys(service.database, service.settings)
+    service.rotated.set()
 
 
 async def _make_first_client(tx: WriteTx, settings: Settings) -> None:

@@ -36,12 +36,20 @@ class Settings(BaseSettings):
     time_zone: ZoneInfo = ZoneInfo("Asia/Tokyo")
     decision_log: DecisionLog = DecisionLog.DURABLE
     decision_retention_days: int = Field(default=400, ge=1, le=36_500)
+    ledger_origin: str = Field(default="consent-service/ledger", pattern=r"^[!-*,-~]{1,255}$")
+    anchor_file: Path | None = None
     rate_limit: str = "2000/second"
     authzen_subject_types: Names = ("client",)
     authzen_resource_types: Names = ("person",)
     keys_dir: Path | None = None
     master_key: SecretStr | None = None
     master_key_file: Path | None = None
+    receipt_key: SecretStr | None = None
+    receipt_key_file: Path | None = None
+    checkpoint_key: SecretStr | None = None
+    checkpoint_key_file: Path | None = None
+    seal_key: SecretStr | None = None
+    seal_key_file: Path | None = None
     identifier_pepper: SecretStr | None = None
     identifier_pepper_file: Path | None = None
     client_pepper: SecretStr | None = None
@@ -60,6 +68,11 @@ class Settings(BaseSettings):
     def keys(self) -> Path:
         """Where the secrets lie that are not given in the environment."""
         return self.keys_dir or self.data_dir / "keys"
+
+    @property
+    def anchors(self) -> Path:
+        """Where checkpoints are kept outside the database."""
+        return self.anchor_file or self.data_dir / "anchors.ndjson"
 
     @property
     def client_key(self) -> str | None:

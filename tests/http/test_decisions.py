@@ -303,7 +303,8 @@ async def test_the_worker_lets_old_decisions_go(school: School) -> None:
         await school.check("person:1", "billing")
     school.clock.advance(days=400)
     young = (await school.check("person:1", "billing"))["decision_id"]
-    async with worker.at_work(school.service.database, timedelta(days=399)):
+    service = school.service
+    async with worker.at_work(service.database, timedelta(days=399), service.notary, service.rotated):
         while len(await all_of(school, decision)) > 1:  # noqa: ASYNC110 (the worker tells nobody)
             await asyncio.sleep(0)
     assert [row.id for row in await all_of(school, decision)] == [young]
@@ -311,6 +312,8 @@ async def test_the_worker_lets_old_decisions_go(school: School) -> None:
 
 async def test_the_worker_outlives_what_nobody_foresaw(school: School, caplog: pytest.LogCaptureFixture) -> None:
     await tamper(school.service.database, "ALTER TABLE decision RENAME TO elsewhere")
-    async with worker.at_work(school.service.database, timedelta(days=1)), asyncio.timeout(20):
+    service = school.service
+    at_work = worker.at_work(service.database, timedelta(days=1), service.notary, service.rotated)
+    async with at_work, asyncio.timeout(20):
         while "retention" not in caplog.text:  # noqa: ASYNC110 (the worker tells only the log)
             await asyncio.sleep(0)

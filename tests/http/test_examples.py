@@ -1,6 +1,7 @@
 """Every operation of the docs page has an example that runs as it stands."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -15,7 +16,7 @@ Json = Any
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_every_example_runs_as_it_stands(settings: Settings, clock: Clock) -> None:
-    async with running(settings, clock=clock, with_examples=True) as service:
+    async with running(settings, clock=clock, pause=clock.pause, with_examples=True) as service:
         app = create_app(settings, service)
         key = first_client_key_file(settings).read_text().strip()
         transport = httpx.ASGITransport(app)
@@ -34,11 +35,13 @@ async def test_every_example_runs_as_it_stands(settings: Settings, clock: Clock)
 
 
 def with_examples(path: str, operation: Json) -> str:
+    query: dict[str, Json] = {}
     for parameter in operation.get("parameters", []):
-        if parameter["in"] == "path":
+        if parameter["in"] == "path" or parameter["required"]:
             (example,) = parameter["examples"].values()
-            path = path.replace("{" + parameter["name"] + "}", example["value"])
-    return path
+            path = path.replace("{" + parameter["name"] + "}", str(example["value"]))
+            query |= {parameter["name"]: example["value"]} if parameter["in"] == "query" else {}
+    return f"{path}?{urlencode(query)}" if query else path
 
 
 def body_of(document: Json, operation: Json) -> Json:

@@ -46,7 +46,7 @@ async def test_indexes_are_dense_and_hashes_are_those_of_the_stored_bytes(school
     assert [row.at for row in rows] == sorted(row.at for row in rows)
     (head,) = await all_of(school, ledger_head)
     assert (head.size, head.at) == (len(rows), rows[-1].at)
-    frontier = merkle.extended((), 0, [row.leaf_hash for row in rows])
+    frontier = merkle.grown((), 0, [row.leaf_hash for row in rows])[0]
     assert head.frontier == b"".join(frontier)
 
 

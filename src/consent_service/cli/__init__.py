@@ -5,11 +5,11 @@ import sys
 from rich.console import Console
 
 from consent_service.app import StartFault
-from consent_service.cli import checks, clients, decisions, demo, policies, service  # noqa: F401 (each adds its commands)
+from consent_service.cli import checks, clients, decisions, demo, keys, policies, service  # noqa: F401 (each adds its commands)
 from consent_service.cli.commands import app
 from consent_service.cli.remote import RemoteProblem
 from consent_service.core.errors import ConsentError
-from consent_service.keys import KeyFault
+from consent_service.core.keys import KeyFault
 from consent_service.store.lock import DatabaseInUse
 
 _FAILED, _IN_USE = 1, 75  # 75 is EX_TEMPFAIL of sysexits.h

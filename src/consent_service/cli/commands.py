@@ -11,7 +11,7 @@ import uvloop
 from rich.console import Console
 
 from consent_service import keys
-from consent_service.app import StartFault, running, utc_now
+from consent_service.app import StartFault, look_back, running, utc_now
 from consent_service.lanes import read_alone, write_alone
 from consent_service.settings import Settings
 from consent_service.store.db import Database, ReadTx, WriteTx, opened, sqlite_path
@@ -63,6 +63,7 @@ async def _open_for_reading(settings: Settings) -> AsyncIterator[Database]:
         raise StartFault(f"there is no database at {file} yet; consent-service serve makes one")
     database = opened(settings.database, keys.load(settings, os.urandom).keyring, utc_now)
     try:
+        await look_back(Settings(), database)
         yield database
     finally:
         await database.dispose()

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import os
+import signal
 import sys
 from typing import Annotated, TypedDict
 
 import httpx
 import typer
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from consent_service.app import create_app, first_client_key_file, running, settle, utc_now
 from consent_service.cli.commands import app, console, run, writing
@@ -47,7 +50,7 @@ def serve(
     if db.sqlite_path(settings.database):
         raise typer.BadParameter("an embedded database takes one process; set CONSENT_DATABASE_URL to PostgreSQL")
     run(_prepare(settings, with_examples=with_examples))
-    uvicorn.run(
+    config = uvicorn.Config(
         "consent_service.app:from_environment",
         factory=True,
         host=host,
@@ -55,6 +58,17 @@ def serve(
         workers=workers,
         **_MANNER,
     )
+    _Workers(config, sockets=[config.bind_socket()]).run()
+
+
+class _Workers(Multiprocess):
+    """Several processes on one socket; each of them hears SIGHUP, which uvicorn would have them all replaced for."""
+
+    def handle_hup(self) -> None:
+        """Pass it on."""
+        for process in self.processes:
+            if process.pid is not None:
+                os.kill(process.pid, signal.SIGHUP)
 
 
 async def _prepare(settings: Settings, *, with_examples: bool) -> None:

@@ -160,3 +160,18 @@ class Unavailable(ConsentError):
     """
 
     code = "unavailable"
+
+
+class LedgerRolledBack(ConsentError):
+    """The database does not extend what this service has seen or anchored: entries are gone, or are others.
+
+    Nothing is answered from it, for a withdrawal may be gone with them. No answer means no.
+    """
+
+    code = "ledger_rolled_back"
+
+
+class LedgerDamaged(ConsentError):
+    """The ledger's tree does not fit together, so nothing can be proved or signed until it does."""
+
+    code = "ledger_damaged"

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 from datetime import date, datetime
+from enum import StrEnum
 from typing import Annotated, Literal
 
 import rfc8785
@@ -58,6 +59,49 @@ class ClientChanged(_Body):
     purposes: list[str]
     namespaces: list[str]
     expires_at: Instant | None
+
+
+class KeyUse(StrEnum):
+    """What a key is for. Each use has keys of its own."""
+
+    RECEIPT = "receipt"
+    CHECKPOINT = "checkpoint"
+    SEAL = "seal"
+    MASTER = "master"
+    IDENTIFIER_PEPPER = "identifier_pepper"
+    CLIENT_PEPPER = "client_pepper"
+
+
+class KeyState(StrEnum):
+    """Where a key is in its life, in order: a key only ever moves forward."""
+
+    NEXT = "next"
+    ACTIVE = "active"
+    RETIRED = "retired"
+    REVOKED = "revoked"
+
+
+class KeyChange(StrEnum):
+    """A step in a key's life: into next, active, retired or revoked."""
+
+    PUBLISHED = "published"
+    ACTIVATED = "activated"
+    RETIRED = "retired"
+    REVOKED = "revoked"
+
+
+class KeyChanged(_Body):
+    """A key was published, or took over, or was retired or revoked.
+
+    `kid` is the RFC 7638 thumbprint of a signing key, whose raw public half is `public_key` in base64url; of a secret
+    it is HMAC-SHA-256(secret, "mark" || 0x00) in base64url, and `public_key` is null.
+    """
+
+    kind: Literal["key"] = "key"
+    change: KeyChange
+    use: KeyUse
+    kid: str
+    public_key: str | None
 
 
 class SubjectRecorded(_Body):
@@ -109,8 +153,8 @@ class StatementMade(_Body):
     expires_at: Instant | None
 
 
-Body = PolicyPublished | ClientChanged | SubjectRecorded | IdentifierChanged | MembershipChanged | StatementMade
 SubjectBody = SubjectRecorded | IdentifierChanged | MembershipChanged | StatementMade
+Body = PolicyPublished | ClientChanged | KeyChanged | SubjectBody
 
 _BODY: TypeAdapter[Body] = TypeAdapter(Annotated[Body, Field(discriminator="kind")])
 
@@ -134,7 +178,7 @@ def from_bytes(body: bytes) -> Body:
 
 def subject_of(body: Body) -> str | None:
     """The pseudonym of the subject that the entry is about, if it is about one."""
-    return None if isinstance(body, PolicyPublished | ClientChanged) else body.subject
+    return None if isinstance(body, PolicyPublished | ClientChanged | KeyChanged) else body.subject
 
 
 def commitment(salt: bytes, detail: JsonObject) -> str:

@@ -250,4 +250,4 @@ def _begin(page: Page, mark: str) -> str | None:
 
 def _mark(tx: ReadTx, search: Search) -> str:
     """What recognises a search, without telling what was searched for."""
-    return tx.keyring.fingerprint(repr(search).encode())[:32]
+    return tx.keyring.search_mark(repr(search).encode())[:32]

@@ -44,7 +44,7 @@ class Said:
 class Call:
     """What one request wants recorded, all or nothing.
 
-    `speaker` is the guardian who speaks, `staff` who of the staff took it down; `key` and `fingerprint` are the
+    `speaker` is the guardian who speaks, `staff` who of the staff took it down; `key` and `fingerprints` are the
     Idempotency-Key and what recognises the body, if the caller sent one.
     """
 
@@ -58,7 +58,7 @@ class Call:
     staff: str | None = None
     evidence: ledger.JsonObject | str | None = None
     key: str | None = None
-    fingerprint: str = ""
+    fingerprints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class _Desk:
             return error
         if attempt:
             answer = _RECORDED.dump_json(recorded)
-            self._first_answers[attempt.name] = FirstAnswer(attempt.fingerprint, answer)
+            self._first_answers[attempt.name] = FirstAnswer(attempt.fingerprints[0], answer)
             self.answered.append((attempt, answer))
         return recorded
 
@@ -296,7 +296,7 @@ def leaf_state(standing: Standing | None, now: datetime) -> LeafState:
 def _attempt(call: Call, client: Client | None) -> Attempt | None:
     if call.key is None or client is None:
         return None
-    return Attempt(client.id, OPERATION, call.key, call.fingerprint)
+    return Attempt(client.id, OPERATION, call.key, call.fingerprints)
 
 
 def _detail(call: Call) -> ledger.JsonObject | None:

@@ -79,7 +79,7 @@ def _is_named(entries: list[Entry], name: Identifier) -> bool:
 def _folded(entries: list[Entry]) -> SubjectState | None:
     state: SubjectState | None = None
     for entry in entries:
-        if entry.erased or isinstance(entry.body, ledger.PolicyPublished | ledger.ClientChanged):
+        if entry.erased or isinstance(entry.body, ledger.PolicyPublished | ledger.ClientChanged | ledger.KeyChanged):
             return None
         state = projection.applied(state, entry.index, entry.body)
     return state

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
-from consent_service.core.errors import Unavailable
+from consent_service.core.errors import LedgerRolledBack, Unavailable
 from consent_service.core.ids import Entropy
 from consent_service.core.instants import from_text, to_text
 from consent_service.core.keyring import Keyring
@@ -153,11 +153,20 @@ class WriteTx(ReadTx):
             await self._driver.insert(table, rows)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class Trust:
+    """Whether the database may be answered from. `fault` is the sentence that says why not, and what to do."""
+
+    fault: str | None = None
+
+
+@dataclass(slots=True, eq=False)
 class Database:
     """An open database.
 
-    `clock` and `entropy` are handed to each transaction, so that operations read neither clock nor dice.
+    `keyring` is swapped as a whole when keys are rotated: a transaction keeps the one that it began with.
+    `clock` and `entropy` are handed to each transaction, so that operations read neither clock nor dice. While it is
+    not to be trusted, no transaction begins but `inspect`: LedgerRolledBack is raised instead.
     """
 
     writing: AsyncEngine
@@ -166,10 +175,16 @@ class Database:
     clock: Callable[[], datetime]
     entropy: Entropy = os.urandom
     compiled: dict[str, Policy] = field(default_factory=dict)
+    trust: Trust = field(default_factory=Trust)
+
+    def read(self) -> AbstractAsyncContextManager[ReadTx]:
+        """Open a reading transaction. Raises Unavailable when the database cannot be asked."""
+        self._refuse_distrusted()
+        return self.inspect()
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[ReadTx]:
-        """Open a reading transaction. Raises Unavailable when the database cannot be asked."""
+    async def inspect(self) -> AsyncIterator[ReadTx]:
+        """The same, trusted or not; for finding out whether it is to be trusted, and for nothing else."""
         with _translated():
             async with self.reading.connect() as connection:
                 driver = await _driver(connection)
@@ -181,11 +196,17 @@ class Database:
         Raises Unavailable when the database cannot be asked or the commit's outcome is unknown, and DataFault when it
         refused a row. Whatever is raised, nothing of it was acknowledged.
         """
+        self._refuse_distrusted()
         return self._write(_BEGIN)
 
     def snapshot(self) -> AbstractAsyncContextManager[WriteTx]:
         """The same, with one snapshot for all of its statements; for what asks much and appends nothing."""
+        self._refuse_distrusted()
         return self._write(_BEGIN_SNAPSHOT)
+
+    def _refuse_distrusted(self) -> None:
+        if self.trust.fault is not None:
+            raise LedgerRolledBack(self.trust.fault)
 
     @asynccontextmanager
     async def _write(self, begin: Mapping[str, str]) -> AsyncIterator[WriteTx]:

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, delete, select, text, tuple_
 
 from consent_service.core.errors import IdempotencyKeyReused
-from consent_service.core.keyring import NONCE_BYTES, opened, seal
+from consent_service.core.keyring import NONCE_BYTES
 from consent_service.store.db import ReadTx, WriteTx
 from consent_service.store.tables import Instant, idempotency
 
@@ -16,12 +16,12 @@ KEPT_FOR = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A request that carries an Idempotency-Key: per client and operation, with a keyed fingerprint of its body."""
+    """A request that carries an Idempotency-Key: per client and operation, with the keyed fingerprints of its body."""
 
     client: str
     operation: str
     key: str
-    fingerprint: str
+    fingerprints: tuple[str, ...]
 
     @property
     def name(self) -> tuple[str, str, str]:
@@ -38,7 +38,7 @@ class FirstAnswer:
 
     def for_retry(self, attempt: Attempt) -> bytes:
         """The answer again. Raises IdempotencyKeyReused when the retry has another body."""
-        if attempt.fingerprint != self.fingerprint:
+        if self.fingerprint not in attempt.fingerprints:
             raise IdempotencyKeyReused(
                 "This Idempotency-Key was used for another body. Send the first body again, or use a new key."
             )
@@ -56,7 +56,7 @@ async def first_answers(tx: ReadTx, attempts: Sequence[Attempt]) -> dict[tuple[s
     return {
         (row.client, row.operation, row.key): FirstAnswer(
             row.fingerprint,
-            opened(tx.keyring.master, row.answer, _context(row.client, row.operation, row.key)),
+            tx.keyring.decrypt(row.answer, _context(row.client, row.operation, row.key)),
         )
         for row in await tx.rows(query)
     }
@@ -78,12 +78,18 @@ async def remember(tx: WriteTx, answers: Sequence[tuple[Attempt, bytes]]) -> Non
             "operation": attempt.operation,
             "key": attempt.key,
             "at": tx.now,
-            "fingerprint": attempt.fingerprint,
-            "answer": seal(tx.keyring.master, answer, tx.entropy(NONCE_BYTES), _context(*attempt.name)),
+            "fingerprint": attempt.fingerprints[0],
+            "answer": tx.keyring.encrypt(answer, tx.entropy(NONCE_BYTES), _context(*attempt.name)),
         }
         for attempt, answer in answers
     ]
     await tx.execute(_REMEMBER, rows)
+
+
+async def any_before(tx: ReadTx, at: datetime) -> bool:
+    """Whether an answer that counts still was kept up to an instant."""
+    query = select(idempotency.c.at).where(idempotency.c.at <= at, idempotency.c.at > tx.now - KEPT_FOR)
+    return await tx.first(query.limit(1)) is not None
 
 
 async def forget(tx: WriteTx) -> int:

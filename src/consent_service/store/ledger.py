@@ -11,15 +11,26 @@ from sqlalchemy import Row, delete, insert, select, update
 from consent_service.core import ledger, merkle
 from consent_service.core.keyring import KEY_BYTES, NONCE_BYTES, opened, seal
 from consent_service.core.projection import SubjectState
-from consent_service.store import projection
+from consent_service.store import projection, tree
 from consent_service.store.db import ReadTx, WriteTx
-from consent_service.store.tables import entry_detail, ledger_entry, ledger_head, subject_key
+from consent_service.store.tables import entry_detail, ledger_entry, ledger_head, ledger_node, subject_key
 
 EntryRow = tuple[int, datetime, str, str | None, bytes, bytes]
 
-_HASH_BYTES = 32
 _SALT_BYTES = 32
 _BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One entry as it is stored, whatever its body says."""
+
+    index: int
+    at: datetime
+    kind: str
+    subject: str | None
+    body: bytes
+    leaf_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,20 @@ class Entry:
     leaf_hash: bytes
     detail: ledger.JsonObject | None
     erased: bool
+
+    @property
+    def stored(self) -> Stored:
+        """The entry as it is stored."""
+        subject = ledger.subject_of(self.body)
+        return Stored(self.index, self.at, self.body.kind, subject, self.body_bytes, self.leaf_hash)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How many entries there are, and the root hash of their tree."""
+
+    size: int
+    root: bytes
 
 
 class Append:
@@ -86,8 +111,10 @@ class Append:
         if not self._entries:
             return
         tx, size = self._tx, self.as_of
-        frontier = merkle.extended(_split(self._frontier), self._size, (row[-1] for row in self._entries))
+        leaf_hashes = (row[-1] for row in self._entries)
+        frontier, nodes = merkle.grown(tree.split(self._frontier), self._size, leaf_hashes)
         await tx.insert(ledger_entry, self._entries)
+        await tx.insert(ledger_node, nodes)
         await tx.execute(insert(subject_key), self._new_keys)
         await tx.execute(insert(entry_detail), self._details)
         await self.changes.write(tx)
@@ -144,6 +171,12 @@ async def entries_at(tx: ReadTx, indexes: Sequence[int]) -> list[Entry]:
     return [_entry(tx, row) for row in await tx.rows(_ENTRIES.where(ledger_entry.c.index.in_(indexes)))]
 
 
+async def stored_after(tx: ReadTx, after: int, *, limit: int) -> list[Stored]:
+    """Entries as they are stored, in order, from the one behind `after`."""
+    query = select(ledger_entry).where(ledger_entry.c.index > after).order_by(ledger_entry.c.index).limit(limit)
+    return [Stored(**row._mapping) for row in await tx.rows(query)]
+
+
 async def time_of(tx: ReadTx, index: int) -> datetime | None:
     """When the entry at this index was made; None if there is none."""
     row = await tx.first(select(ledger_entry.c.at).where(ledger_entry.c.index == index))
@@ -152,8 +185,13 @@ async def time_of(tx: ReadTx, index: int) -> datetime | None:
 
 async def size(tx: ReadTx) -> int:
     """How many entries there are."""
-    row = await tx.first(select(ledger_head.c.size))
-    return row.size if row else 0
+    return (await head(tx)).size
+
+
+async def head(tx: ReadTx) -> Head:
+    """How many entries there are, and the root of their tree."""
+    row = await tx.first(select(ledger_head.c.size, ledger_head.c.frontier))
+    return Head(row.size, merkle.root(tree.split(row.frontier))) if row else Head(0, merkle.root(()))
 
 
 async def size_at(tx: ReadTx, at: datetime) -> int:
@@ -225,7 +263,3 @@ def _detail_of(tx: ReadTx, row: Row[Any]) -> ledger.JsonObject:
 
 def _context(index: int, subject: str) -> str:
     return f"{subject}/{index}"
-
-
-def _split(frontier: bytes) -> list[bytes]:
-    return [frontier[i : i + _HASH_BYTES] for i in range(0, len(frontier), _HASH_BYTES)]

@@ -17,11 +17,11 @@ from consent_service.core.instants import to_text
 from consent_service.core.keyring import Keyring
 from consent_service.core.people import Identifier, Pseudonym, Reference, identifier
 from consent_service.core.projection import SubjectState
-from consent_service.store import clients
+from consent_service.store import clients, keys
 from consent_service.store.db import ReadTx, WriteTx
-from consent_service.store.tables import client, policy_version, subject_identifier, subject_state
+from consent_service.store.tables import client, policy_version, signing_key, subject_identifier, subject_state
 
-TABLES = (subject_state, subject_identifier, policy_version, client)
+TABLES = (subject_state, subject_identifier, policy_version, client, signing_key)
 """What a rebuild empties and fills again."""
 
 
@@ -132,6 +132,7 @@ class Changes:
         self._policies: list[dict[str, object]] = []
         self._clients: dict[str, dict[str, object]] = {}
         self._revoked: list[dict[str, object]] = []
+        self._keys: dict[str, dict[str, object]] = {}
 
     def add(self, index: int, body: ledger.Body, detail: ledger.JsonObject | None) -> None:
         """Fold one entry in. `detail` is its personal part, which identifiers are found by."""
@@ -144,6 +145,8 @@ class Changes:
                 self._clients[body.client]["revoked_at"] = body.at
             case ledger.ClientChanged():
                 self._revoked.append({"revoked": body.client, "at": body.at})
+            case ledger.KeyChanged():
+                self._keys[body.kid] = keys.to_row(index, body)
             case _:
                 self._add_to_subject(index, body, detail)
 
@@ -167,6 +170,7 @@ class Changes:
         revoke = update(client).where(client.c.id == bindparam("revoked")).values(revoked_at=bindparam("at"))
         await tx.execute(revoke, self._revoked)  # before the new ones, which may take the name
         await tx.execute(insert(client), list(self._clients.values()))
+        await tx.execute(keys.UPSERT, list(self._keys.values()))
 
 
 def _state_row(state: SubjectState) -> dict[str, object]:

@@ -18,11 +18,26 @@ async def faults(database: Database) -> list[str]:
 
     Raises Unavailable when it cannot be asked.
     """
+    if database.trust.fault is not None:
+        return [database.trust.fault]
     async with database.read() as tx:
         found = await _postgresql_faults(tx) if tx.dialect == "postgresql" else []
     if await schema.current(database) != schema.head():
         found.append("the schema is not this version's; run: consent-service migrate")
     return found
+
+
+async def others(tx: ReadTx) -> int:
+    """How many connections of the service there are besides this one; an embedded database has a lock instead."""
+    if tx.dialect != "postgresql":
+        return 0
+    row = await tx.first(
+        text(
+            "SELECT count(*) AS others FROM pg_stat_activity WHERE datname = current_database() "
+            "AND application_name = current_setting('application_name') AND pid <> pg_backend_pid()"
+        )
+    )
+    return row.others if row else 0
 
 
 async def _postgresql_faults(tx: ReadTx) -> list[str]:

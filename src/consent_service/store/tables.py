@@ -68,6 +68,33 @@ ledger_head = Table(
     Column("frontier", LargeBinary, nullable=False),  # 32 bytes for each set bit of size
 )
 
+ledger_node = Table(
+    "ledger_node",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),  # 4, 8, 12, …: the root of 2^level entries
+    Column("position", BigInteger, primary_key=True, autoincrement=False),  # from 0, left to right
+    Column("hash", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Instant, nullable=False),
+    Column("note", Text, nullable=False),
+)
+
+signing_key = Table(
+    "signing_key",
+    metadata,
+    Column("kid", _Digest, primary_key=True),
+    Column("use", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("public_key", _Digest),  # null for a secret
+    Column("index", BigInteger, nullable=False),
+)
+
 entry_detail = Table(
     "entry_detail",
     metadata,
@@ -112,6 +139,7 @@ policy_version = Table(
     Column("published_at", Instant, nullable=False),
     Column("index", BigInteger, nullable=False),
     Column("document", _Json, nullable=False),
+    Column("seal", LargeBinary),  # an HMAC over the row
 )
 
 client = Table(
@@ -127,6 +155,7 @@ client = Table(
     Column("expires_at", Instant),
     Column("revoked_at", Instant),
     Column("index", BigInteger, nullable=False),
+    Column("seal", LargeBinary),  # an HMAC over the row
 )
 Index(
     "client_live_name",

@@ -9,7 +9,20 @@ from fastapi.openapi.utils import get_openapi
 from starlette.types import Receive, Scope, Send
 
 from consent_service import __version__
-from consent_service.web import authzen, checks, clients, consents, decisions, docs, people, policies, problems, service
+from consent_service.web import (
+    authzen,
+    checks,
+    clients,
+    consents,
+    decisions,
+    docs,
+    keys,
+    ledger,
+    people,
+    policies,
+    problems,
+    service,
+)
 from consent_service.web.edge import Edge, Measures
 from consent_service.web.limits import BodyLimit, Rate, RateLimit
 from consent_service.web.openapi import GUIDE, TAGS, TITLE
@@ -45,7 +58,7 @@ def application(rate: str, lifespan: Lifespan) -> Application:
         lifespan=lifespan,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
-    for module in (people, consents, checks, decisions, policies, clients, service, authzen, docs):
+    for module in (people, consents, checks, decisions, policies, clients, ledger, service, authzen, keys, docs):
         app.include_router(module.router)
     app.mount("/docs/assets", docs.ASSETS)
     problems.install(app)

@@ -17,7 +17,7 @@ from consent_service.store.ledger import Entry
 from consent_service.web.auth import with_scope
 from consent_service.web.bodies import Body, StrictRoute
 from consent_service.web.checks import PurposeCode
-from consent_service.web.deps import IdempotencyKey, InRoom, Reader, Room, fingerprint, pseudonym, reads
+from consent_service.web.deps import IdempotencyKey, InRoom, Reader, Room, fingerprints, pseudonym, reads
 from consent_service.web.openapi import READING, WRITING, Tag
 from consent_service.web.outputs import Instant, InstantIn, Output
 from consent_service.web.problems import documented
@@ -237,7 +237,7 @@ def _call(body: ConsentsIn, room: Room, key_hash: str, key: str | None) -> Call:
         body.by.staff,
         {**body.evidence} if isinstance(body.evidence, dict) else body.evidence,
         key,
-        fingerprint(room.database, body) if key else "",
+        fingerprints(room.database, body) if key else (),
     )
 
 

@@ -5,19 +5,18 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Path, Query
 from pydantic import ConfigDict, Field
 
-from consent_service.core.clients import Scope
 from consent_service.core.decision import Question
 from consent_service.examples import DECISION
 from consent_service.operations import checks, decisions
 from consent_service.operations.checks import PastAnswer
 from consent_service.operations.decisions import Explained, Replayed
 from consent_service.store.decisions import Record
-from consent_service.store.ledger import Entry
 from consent_service.web.answers import ReasonOut, reasons_out
 from consent_service.web.bodies import StrictRoute
 from consent_service.web.checks import BODY_PROBLEMS, CheckIn
 from consent_service.web.consents import Limit, SubPath
-from consent_service.web.deps import Language, Reader, pseudonym, reads
+from consent_service.web.deps import Language, pseudonym
+from consent_service.web.ledger import Auditor, EntryOut
 from consent_service.web.openapi import READING, Tag
 from consent_service.web.outputs import Instant, InstantIn, Output
 from consent_service.web.problems import documented
@@ -27,31 +26,7 @@ router = APIRouter(route_class=StrictRoute, tags=[Tag.CHECKS])
 DecisionPath = Annotated[
     str, Path(alias="id", description="The decision's `dec_…`.", openapi_examples={"example": {"value": DECISION}})
 ]
-Auditor = Annotated[Reader, reads(Scope.AUDIT_READ)]
 After = Annotated[str, Query(pattern=r"^(dec_[0-9A-Z]{26})?$", description="Go on behind this `dec_…`.")]
-
-
-class EntryOut(Output):
-    """An entry of the ledger; `body` are the exact bytes that were hashed."""
-
-    index: int
-    at: Instant
-    kind: str
-    subject: str | None
-    body: str
-    leaf_hash: str
-
-    @classmethod
-    def of(cls, entry: Entry) -> Self:
-        """From the product's own value."""
-        return cls(
-            index=entry.index,
-            at=entry.at,
-            kind=entry.body.kind,
-            subject=getattr(entry.body, "subject", None),
-            body=entry.body_bytes.decode(),
-            leaf_hash=entry.leaf_hash.hex(),
-        )
 
 
 class RecordOut(Output):
@@ -102,7 +77,7 @@ class ExplainedOut(RecordOut):
     @classmethod
     def explained(cls, explained: Explained, language: str) -> Self:
         """From the product's own value."""
-        return cls.of(explained.record, language, entries=[EntryOut.of(entry) for entry in explained.entries])
+        return cls.of(explained.record, language, entries=[EntryOut.of(entry.stored) for entry in explained.entries])
 
 
 class RecordsOut(Output):

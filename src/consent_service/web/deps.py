@@ -14,6 +14,7 @@ from consent_service.core.decision import Decision
 from consent_service.core.errors import InvalidInput, SubjectNotFound
 from consent_service.core.people import Identifier, Pseudonym, Reference
 from consent_service.lanes import Gate, Lane, read_alone, snapshot_alone, write_alone
+from consent_service.notary import Notary
 from consent_service.operations import clients
 from consent_service.operations.authzen import Terms
 from consent_service.operations.checks import Asked
@@ -31,12 +32,13 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What the web room works with: the open database, the two lanes, what is measured, and how
+    """What the web room works with: the open database, the two lanes, the notary, what is measured, and how
     names and days are read."""
 
     database: Database
     checks: Lane[Asked, Decision]
     statements: Lane[Call, Recorded]
+    notary: Notary
     measures: Measures
     default_namespace: str
     zone: ZoneInfo
@@ -147,7 +149,7 @@ class Writer:
             return await self.run(operation, *args, **kwargs)
 
         async def at_most_once(tx: WriteTx, client: Client) -> Answer:
-            attempt = Attempt(client.id, name, key, fingerprint(tx, body))
+            attempt = Attempt(client.id, name, key, fingerprints(tx, body))
             await ledger_store.begin(tx)  # two attempts at once: the second waits here for the first one's answer
             before = await idempotency.first_answers(tx, [attempt])
             if attempt.name in before:
@@ -186,9 +188,9 @@ class Asker:
             return await snapshot_alone(self.room.database, for_client)
 
 
-def fingerprint(holder: ReadTx | Database, body: BaseModel) -> str:
-    """What recognises a body, whatever its spelling: a keyed hash of its canonical JSON."""
-    return holder.keyring.fingerprint(ledger.detail_bytes(body.model_dump(mode="json")))
+def fingerprints(holder: ReadTx | Database, body: BaseModel) -> tuple[str, ...]:
+    """What recognises a body, whatever its spelling: keyed hashes of its canonical JSON."""
+    return holder.keyring.fingerprints(ledger.detail_bytes(body.model_dump(mode="json")))
 
 
 def reads(scope: Scope) -> Any:  # noqa: ANN401 (FastAPI's own type for a dependency)

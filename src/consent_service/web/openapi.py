@@ -26,8 +26,9 @@ class Tag(StrEnum):
     CHECKS = "3 · Checks"
     POLICY = "4 · Policy"
     CLIENTS = "5 · Clients and keys"
-    SERVICE = "6 · Service"
-    AUTHZEN = "7 · AuthZEN"
+    LEDGER = "6 · Ledger"
+    SERVICE = "7 · Service"
+    AUTHZEN = "8 · AuthZEN"
 
 
 TAGS = [
@@ -36,6 +37,7 @@ TAGS = [
     {"name": Tag.CHECKS, "description": "See whether data may be used, and why not."},
     {"name": Tag.POLICY, "description": "The privacy policy and its purposes. Public, no key needed."},
     {"name": Tag.CLIENTS, "description": "The systems that may ask, and their keys."},
+    {"name": Tag.LEDGER, "description": "For auditors: that nothing was changed, and how to see it for yourself."},
     {"name": Tag.SERVICE, "description": "For those who run the service."},
     {"name": Tag.AUTHZEN, "description": "The same answers in the words of OpenID AuthZEN Authorization API 1.0."},
 ]
