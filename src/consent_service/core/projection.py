@@ -14,6 +14,7 @@ from consent_service.core.people import Membership, MembershipStatus
 from consent_service.core.policy import SubjectKind
 
 _ROW = (Action.GRANT, Action.REFUSE, Action.WITHDRAW)
+_JSON = json.JSONDecoder()
 
 LeafRow = tuple[int, int, int, int | None, int, int | None]
 
@@ -36,8 +37,8 @@ class Leaves(Mapping[str, Standing]):
         begin = self.text.find(f'"{leaf}":[')
         if begin < 0:
             raise KeyError(leaf)
-        begin += len(leaf) + len('"":')
-        return _from_row(*json.loads(self.text[begin : self.text.index("]", begin) + 1]))
+        row, _ = _JSON.raw_decode(self.text, begin + len(leaf) + len('"":'))
+        return _from_row(*row)
 
     def __iter__(self) -> Iterator[str]:
         """The leaves that were ever decided."""
