@@ -158,6 +158,7 @@ def _event(receipt: Receipt, term: Term) -> JsonObject:
         "@type": ["dpv:ExpressedConsent"],
         "dpv:hasConsentStatus": [{"@id": status}],
         "dct:date": [_instant(to_text(said.made_at))],
+        "dpv:isIndicatedAtTime": [_instant(to_text(said.made_at))],
         "dct:valid": [f"{to_text(said.made_at)}/{until}"],
         "dct:description": _texts(_termination(receipt, term)),
         "dpv:isIndicatedBy": [_speaker(receipt)],

@@ -22,7 +22,7 @@ from consent_service.web.problems import documented
 router = APIRouter(tags=[Tag.CONSENTS])
 
 
-class Form(StrEnum):
+class ReceiptForm(StrEnum):
     """The forms of a receipt."""
 
     JWS = "jws"
@@ -31,7 +31,7 @@ class Form(StrEnum):
     HTML = "html"
 
 
-class PageLanguage(StrEnum):
+class ReceiptLanguage(StrEnum):
     """The policy's two languages."""
 
     EN = "en"
@@ -48,39 +48,39 @@ class Wanted:
 
 
 def _jws(receipt: Receipt, wanted: Wanted) -> Response:
-    return Response(signed(receipt, wanted.room.database.keyring.receipt), media_type=_MEDIA_TYPES[Form.JWS])
+    return Response(signed(receipt, wanted.room.database.keyring.receipt), media_type=_MEDIA_TYPES[ReceiptForm.JWS])
 
 
 def _kantara(receipt: Receipt, wanted: Wanted) -> Response:
     made = receipt_forms.kantara(receipt, wanted.language, policy_url=wanted.policy_url)
-    return _json(made, _MEDIA_TYPES[Form.KANTARA])
+    return _json(made, _MEDIA_TYPES[ReceiptForm.KANTARA])
 
 
 def _dpv(receipt: Receipt, wanted: Wanted) -> Response:
-    return _json(receipt_forms.dpv(receipt, policy_url=wanted.policy_url), _MEDIA_TYPES[Form.DPV])
+    return _json(receipt_forms.dpv(receipt, policy_url=wanted.policy_url), _MEDIA_TYPES[ReceiptForm.DPV])
 
 
 def _html(receipt: Receipt, wanted: Wanted) -> Response:
     page = receipt_page.page(receipt, wanted.language, wanted.room.zone)
     headers = {"Content-Security-Policy": receipt_page.POLICY, "Content-Language": wanted.language}
-    return Response(page, media_type=_MEDIA_TYPES[Form.HTML], headers=headers)
+    return Response(page, media_type=_MEDIA_TYPES[ReceiptForm.HTML], headers=headers)
 
 
 def _json(made: JsonObject, media_type: str) -> Response:
     return Response(json.dumps(made, ensure_ascii=False), media_type=media_type)
 
 
-_MEDIA_TYPES: Mapping[Form, str] = {
-    Form.JWS: "application/jose",
-    Form.KANTARA: "application/json",
-    Form.DPV: "application/ld+json",
-    Form.HTML: "text/html",
+_MEDIA_TYPES: Mapping[ReceiptForm, str] = {
+    ReceiptForm.JWS: "application/jose",
+    ReceiptForm.KANTARA: "application/json",
+    ReceiptForm.DPV: "application/ld+json",
+    ReceiptForm.HTML: "text/html",
 }
-_FORMS: Mapping[Form, Callable[[Receipt, Wanted], Response]] = {
-    Form.JWS: _jws,
-    Form.KANTARA: _kantara,
-    Form.DPV: _dpv,
-    Form.HTML: _html,
+_FORMS: Mapping[ReceiptForm, Callable[[Receipt, Wanted], Response]] = {
+    ReceiptForm.JWS: _jws,
+    ReceiptForm.KANTARA: _kantara,
+    ReceiptForm.DPV: _dpv,
+    ReceiptForm.HTML: _html,
 }
 _ANSWER = {
     "description": "The receipt, in the form that was asked for.",
@@ -115,10 +115,11 @@ async def read(
     request: Request,
     accepted: Language,
     form: Annotated[
-        Form, Query(alias="format", description="A signed JWS, Kantara's or DPV's JSON, or a page to print.")
-    ] = Form.JWS,
+        ReceiptForm, Query(alias="format", description="A signed JWS, Kantara's or DPV's JSON, or a page to print.")
+    ] = ReceiptForm.JWS,
     language: Annotated[
-        PageLanguage | None, Query(description="Of the page and of Kantara's texts; else as Accept-Language prefers.")
+        ReceiptLanguage | None,
+        Query(description="Of the page and of Kantara's texts; else as Accept-Language prefers."),
     ] = None,
 ) -> Response:
     """What was said, the wording that was shown, and the proof that the ledger holds it. A receipt never expires.
