@@ -177,6 +177,19 @@ async def stored_after(tx: ReadTx, after: int, *, limit: int) -> list[Stored]:
     return [Stored(**row._mapping) for row in await tx.rows(query)]
 
 
+async def indexes_of(tx: ReadTx, subject: str) -> list[int]:
+    """The indexes of a subject's entries, in order."""
+    query = select(ledger_entry.c.index).where(ledger_entry.c.subject == subject).order_by(ledger_entry.c.index)
+    return [row[0] for row in await tx.rows(query)]
+
+
+async def indexes_of_kind(tx: ReadTx, kind: str, *, before: int) -> list[int]:
+    """The indexes of the entries of a kind that is about no subject, in order."""
+    of_kind = (ledger_entry.c.subject.is_(None), ledger_entry.c.kind == kind, ledger_entry.c.index < before)
+    query = select(ledger_entry.c.index).where(*of_kind).order_by(ledger_entry.c.index)
+    return [row[0] for row in await tx.rows(query)]
+
+
 async def time_of(tx: ReadTx, index: int) -> datetime | None:
     """When the entry at this index was made; None if there is none."""
     row = await tx.first(select(ledger_entry.c.at).where(ledger_entry.c.index == index))

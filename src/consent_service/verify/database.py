@@ -9,6 +9,7 @@ from consent_service.verify.entries import Walk
 from consent_service.verify.keys import Keys
 from consent_service.verify.notes import Notes
 from consent_service.verify.projected import Others
+from consent_service.verify.receipt import Receipt
 from consent_service.verify.report import Report, Unreadable
 from consent_service.verify.secrets import Secrets, mark
 from consent_service.verify.source import TABLES, Source, rows, statement
@@ -22,22 +23,25 @@ Tell = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """What the auditor brings along: anchors, public keys that may sign checkpoints, the origin, and secrets if any."""
+    """What the auditor brings along: anchors, public keys that may sign checkpoints, the origin, and secrets if any.
+
+    `anchors_due` says that there have to be anchors as soon as there are checkpoints.
+    """
 
     anchors: Path | None = None
+    anchors_due: bool = False
     public_keys: tuple[bytes, ...] = ()
     origin: str | None = None
     secrets: Secrets = field(default_factory=Secrets)
 
 
-def verified(url: str, trust: Trust, tell: Tell) -> tuple[Report, Keys]:
-    """Verify the database at `url`; answers what was found, and the ledger's keys. Raises Unreadable."""
+def verified(url: str, trust: Trust, receipt: Receipt | None, tell: Tell) -> Report:
+    """Verify the database at `url`, and a receipt that it gave. Raises Unreadable."""
     with source.opened(url) as database:
         report = Report()
         present = _present(database, report)
-        keys = Keys(trust.public_keys)
-        _Verification(database, report, keys, trust, present, tell).run()
-        return report, keys
+        _Verification(database, report, trust, receipt, present, tell).run()
+        return report
 
 
 def _present(database: Source, report: Report) -> set[str]:
@@ -53,11 +57,18 @@ def _present(database: Source, report: Report) -> set[str]:
 
 class _Verification:
     def __init__(
-        self, database: Source, report: Report, keys: Keys, trust: Trust, present: set[str], tell: Tell
+        self,
+        database: Source,
+        report: Report,
+        trust: Trust,
+        receipt: Receipt | None,
+        present: set[str],
+        tell: Tell,
     ) -> None:
         self._database = database
         self._report = report
-        self._keys = keys
+        self._keys = Keys(trust.public_keys)
+        self._receipt = receipt
         self._trust = trust
         self._present = present
         self._size = _count(database) if "ledger_entry" in present else 0
@@ -80,6 +91,7 @@ class _Verification:
         walk, nodes = Walk(self._report), _Nodes(self._database, self._report)
         details = Details(self._report, self._rows("entry_detail", '"index"'))
         notes_.expect(self._checkpoints(), self._anchors())
+        walk.wanted.update({self._receipt.index: None} if self._receipt else {})
         blocks = self._database.batches(statement("ledger_entry", '"index"'), BLOCK)
         for told, made in walk.blocks(blocks if "ledger_entry" in self._present else iter(())):
             for index, body in told.others:
@@ -91,6 +103,9 @@ class _Verification:
             notes_.passed(walk.tree.begin, walk.tree.size, walk.tree.root_at)
             self._tell(walk.tree.size, 2 * self._size)
         details.rest()
+        self._report.entries = walk.tree.size
+        if self._receipt:
+            self._receipt.check_in(self._report, self._keys, walk.wanted[self._receipt.index])
         notes_.passed(walk.tree.begin, walk.tree.size, walk.tree.root_at)
         notes_.finish(walk.tree.size)
         if "ledger_node" in self._present:
@@ -104,10 +119,13 @@ class _Verification:
 
     def _checkpoints(self) -> Iterator[notes.Claim]:
         for size, at, text in self._rows("checkpoint", "size"):
-            yield notes.stored(size, projected.told(at), text)
+            yield notes.stored(size, str(projected.told(at)), text)
 
     def _anchors(self) -> Iterator[notes.Claim] | None:
-        return notes.anchors(self._trust.anchors, self._report) if self._trust.anchors else None
+        file = self._trust.anchors
+        if file is None or (self._trust.anchors_due and not file.exists()):
+            return None
+        return notes.anchors(file, self._report)
 
     def _held(self) -> Secrets:
         """The secrets at hand that the ledger knows: none that was revoked, and the pepper that is in use."""
@@ -123,6 +141,8 @@ class _Verification:
 
     def _say_what_was_checked(self, notes_: Notes) -> None:
         report, held = self._report, self._trust.secrets
+        if self._trust.anchors_due and notes_.checkpoints and not (self._trust.anchors and self._trust.anchors.exists()):
+            report.found("anchor", "there are checkpoints, and the anchor file is missing")
         report.checked += ["entries, tree and head", f"{notes_.checkpoints} checkpoints", "the projection"]
         if notes_.signed_size < report.entries:
             behind = report.entries - notes_.signed_size

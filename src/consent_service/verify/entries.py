@@ -1,4 +1,4 @@
-"""The entries: leaf hashes of the stored bytes, dense indexes, times that never fall, columns that say what they say."""
+"""The entries: hashes of the stored bytes, dense indexes, times that never fall, columns that say what they say."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from consent_service.verify.spill import Record
 from consent_service.verify.tree import Tree, leaf_hash
 
 _sha256 = hashlib.sha256
-_scanned = JSONDecoder().scan_once
+_scanned = JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 Body = Mapping[str, Any]
 EntryRow = Sequence[Any]
@@ -35,6 +35,7 @@ class Walk:
     def __init__(self, report: Report) -> None:
         self.tree = Tree()
         self.last_at = ""
+        self.wanted: dict[int, bytes | None] = {}  # indexes whose leaf hash somebody asks for
         self._report = report
         self._next = 0
 
@@ -42,8 +43,15 @@ class Walk:
         """What each block of rows says, and the tree's nodes that it completes."""
         for block in blocks:
             told = self._whole(block) or self._one_by_one(block)
-            yield told, self.tree.add(told.leaves)
-        self._report.entries = self.tree.size
+            made = self.tree.add(told.leaves)
+            for index in self.wanted:
+                if self.tree.begin <= index < self.tree.size:
+                    self.wanted[index] = told.leaves[index - self.tree.begin]
+            yield told, made
+
+    def start(self, index: int) -> None:
+        """Begin at another entry than the first."""
+        self._next = index
 
     def _whole(self, block: Sequence[EntryRow]) -> Told | None:
         """What a block says when everything about it is right, looked at column by column; None when it is not."""

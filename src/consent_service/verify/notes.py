@@ -30,8 +30,9 @@ class Notes:
 
     def __init__(self, report: Report, keys: Keys, origin: str | None = None) -> None:
         self.signed_size = 0
+        self.root = b""
         self.checkpoints = 0
-        self._report = report
+        self.report = report
         self._keys = keys
         self._origin = origin
         self._stored: tuple[int, bytes] | None = None
@@ -73,7 +74,7 @@ class Notes:
         elif root is not None and told.root != root:
             self._found(claim, "has another root than the entries give", self.signed_size, claim.size - 1)
         else:
-            self.signed_size = max(self.signed_size, claim.size)
+            self.signed_size, self.root = max(self.signed_size, claim.size), told.root
         self._compare(claim, told.root)
 
     def _compare(self, claim: Claim, root: bytes) -> None:
@@ -82,7 +83,7 @@ class Notes:
             self.checkpoints += 1
             self._stored = (claim.size, root)
         elif self._with_stored and (self._stored is None or self._stored[0] != claim.size):
-            self._report.found("checkpoint", f"the checkpoint of {claim.size} entries, which is anchored, is missing")
+            self.report.found("checkpoint", f"the checkpoint of {claim.size} entries, which is anchored, is missing")
 
     def _rising(self, claims: Iterator[Claim]) -> Iterator[Claim]:
         last = -1
@@ -95,7 +96,7 @@ class Notes:
 
     def _found(self, claim: Claim, what: str, first: int | None, last: int | None) -> None:
         check, name = ("anchor", "anchor") if claim.source == _ANCHOR else ("checkpoint", "checkpoint")
-        self._report.found(check, f"the {name} of {claim.size} entries {what}", first, last)
+        self.report.found(check, f"the {name} of {claim.size} entries {what}", first, last)
 
 
 def stored(size: int, at: str, text: str) -> Claim:

@@ -150,7 +150,7 @@ class Subjects:
         committed = [fact for fact in of.facts if fact[3] is not None]
         key = self._unwrapped(subject, of) if committed and self._held.masters else None
         for fact in committed:
-            found = of.details.get(fact[1])  # type: ignore[call-overload]
+            found = of.details.get(fact[1])
             if found is None:
                 self._found("detail", subject, f"has no detail for entry {fact[1]}", fact)
             elif key is not None:
@@ -190,7 +190,7 @@ class Subjects:
 
     def _found(self, check: str, subject: str, what: str, at: Fact | None) -> None:
         index = at[1] if at is not None else None
-        self._report.found(check, f"subject {subject} {what}", index)  # type: ignore[arg-type]
+        self._report.found(check, f"subject {subject} {what}", index)
 
 
 def _may_be(found: dict[str, tuple[str, int]], state: State, of: Gathered) -> bool:
