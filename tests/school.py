@@ -96,11 +96,11 @@ def statements(subject: str, *said: tuple[str, str], **more: Json) -> Json:
 
 
 @asynccontextmanager
-async def open_school(settings: Settings, clock: Clock) -> AsyncIterator[School]:
-    """Open the service, with a client that has every scope."""
+async def open_school(settings: Settings, clock: Clock, name: str = "tests") -> AsyncIterator[School]:
+    """Open the service, with a client of this name that has every scope."""
     async with running(settings, clock=clock, pause=clock.pause) as service:
         app = create_app(settings, service)
-        key = await _made_key(service, NewClient("tests", tuple(Scope)))
+        key = await _made_key(service, NewClient(name, tuple(Scope)))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with (
             app.router.lifespan_context(app),

@@ -35,7 +35,7 @@ async def test_every_example_runs_as_it_stands(settings: Settings, clock: Clock)
 
 
 def with_examples(path: str, operation: Json) -> str:
-    query = {}
+    query: dict[str, Json] = {}
     for parameter in operation.get("parameters", []):
         if parameter["in"] == "path" or parameter["required"]:
             (example,) = parameter["examples"].values()

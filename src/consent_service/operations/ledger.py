@@ -14,7 +14,7 @@ from consent_service.store import checkpoints, keys, tree
 from consent_service.store import ledger as ledger_store
 from consent_service.store.checkpoints import Signed
 from consent_service.store.db import ReadTx, WriteTx
-from consent_service.store.ledger import Stored
+from consent_service.store.ledger import Head, Stored
 
 EVERY = timedelta(seconds=1)
 """How far one checkpoint is from the next at least."""
@@ -47,12 +47,13 @@ async def inclusion(tx: ReadTx, _: Client | None, *, index: int, size: int | Non
 
     Raises InvalidInput when there is no such entry or no such size, and LedgerDamaged.
     """
-    size = await _size(tx, size, "query/size")
+    head = await ledger_store.head(tx)
+    size = _size(head, size, "query/size")
     if index >= size:
         raise InvalidInput.at("query/index", f"a ledger of {size} entries has none at this index; the first one is 0")
     ranges = merkle.inclusion_ranges(index, size)
     leaf, root, *path = await tree.hashes(tx, [(index, index + 1), (0, size), *ranges])
-    if not merkle.verify_inclusion(leaf, index, size, path, root):
+    if _departs(head, size, root) or not merkle.verify_inclusion(leaf, index, size, path, root):
         raise LedgerDamaged(_DAMAGED)
     return InclusionProof(index, size, leaf, tuple(path), root)
 
@@ -62,12 +63,14 @@ async def consistency(tx: ReadTx, _: Client | None, *, first: int, second: int |
 
     Raises InvalidInput for sizes that it never had or that go backwards, and LedgerDamaged.
     """
-    second = await _size(tx, second, "query/to")
+    head = await ledger_store.head(tx)
+    second = _size(head, second, "query/to")
     if first > second:
         raise InvalidInput.at("query/from", f"a ledger of {second} entries extends none of more than those")
     ranges = merkle.consistency_ranges(first, second)
     first_root, second_root, *path = await tree.hashes(tx, [(0, first), (0, second), *ranges])
-    if not merkle.verify_consistency(first, second, path, first_root, second_root):
+    verified = merkle.verify_consistency(first, second, path, first_root, second_root)
+    if _departs(head, second, second_root) or not verified:
         raise LedgerDamaged(_DAMAGED)
     return ConsistencyProof(first, second, tuple(path), first_root, second_root)
 
@@ -101,14 +104,15 @@ async def make_checkpoint(tx: WriteTx, *, origin: str, anchor: str | None) -> Si
     LedgerRolledBack and LedgerDamaged.
     """
     await checkpoints.lock(tx)
-    newest, (size, root) = await checkpoints.newest(tx), await ledger_store.head(tx)
+    newest, head = await checkpoints.newest(tx), await ledger_store.head(tx)
     if departed := await departure(tx, origin=origin, anchor=anchor):
         raise LedgerRolledBack(departed)
-    if size <= (newest.size if newest else 0) or (newest and abs(tx.now - newest.at) < EVERY):
+    if head.size <= (newest.size if newest else 0) or (newest and abs(tx.now - newest.at) < EVERY):
         return newest
-    if await tree.root_at(tx, size) != root:
+    if await tree.root_at(tx, head.size) != head.root:
         raise LedgerDamaged(_DAMAGED)
-    made = Signed(size, tx.now, checkpoint.signed(Checkpoint(origin, size, root), tx.keyring.checkpoint))
+    note = checkpoint.signed(Checkpoint(origin, head.size, head.root), tx.keyring.checkpoint)
+    made = Signed(head.size, tx.now, note)
     await checkpoints.add(tx, made)
     return made
 
@@ -133,19 +137,22 @@ async def _checkpoint_keys(tx: ReadTx) -> set[bytes]:
 
 
 async def _extends(tx: ReadTx, anchored: Checkpoint) -> bool:
-    size, root = await ledger_store.head(tx)
+    head = await ledger_store.head(tx)
     try:
-        was = await tree.root_at(tx, anchored.size) if anchored.size <= size else None
+        root = await tree.root_at(tx, anchored.size) if anchored.size <= head.size else None
     except LedgerDamaged:
         return False
-    return was == anchored.root and (anchored.size < size or root == anchored.root)
+    return root == anchored.root and not _departs(head, anchored.size, anchored.root)
 
 
-async def _size(tx: ReadTx, wanted: int | None, pointer: str) -> int:
-    now = await ledger_store.size(tx)
-    if wanted is not None and wanted > now:
-        raise InvalidInput.at(pointer, f"the ledger has {now} entries, not yet as many as that")
-    return now if wanted is None else wanted
+def _size(head: Head, wanted: int | None, pointer: str) -> int:
+    if wanted is not None and wanted > head.size:
+        raise InvalidInput.at(pointer, f"the ledger has {head.size} entries, not yet as many as that")
+    return head.size if wanted is None else wanted
+
+
+def _departs(head: Head, size: int, root: bytes) -> bool:
+    return size == head.size and root != head.root
 
 
 _DAMAGED = "The ledger's stored hashes do not give its root; consent-service verify names the place."

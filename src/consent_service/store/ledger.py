@@ -56,6 +56,14 @@ class Entry:
         return Stored(self.index, self.at, self.body.kind, subject, self.body_bytes, self.leaf_hash)
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How many entries there are, and the root hash of their tree."""
+
+    size: int
+    root: bytes
+
+
 class Append:
     """Entries on their way into the ledger. Holds the head's lock, so indexes are dense and order is commit order.
 
@@ -177,13 +185,13 @@ async def time_of(tx: ReadTx, index: int) -> datetime | None:
 
 async def size(tx: ReadTx) -> int:
     """How many entries there are."""
-    return (await head(tx))[0]
+    return (await head(tx)).size
 
 
-async def head(tx: ReadTx) -> tuple[int, bytes]:
-    """How many entries there are, and the root hash of their tree."""
+async def head(tx: ReadTx) -> Head:
+    """How many entries there are, and the root of their tree."""
     row = await tx.first(select(ledger_head.c.size, ledger_head.c.frontier))
-    return (row.size, merkle.root(tree.split(row.frontier))) if row else (0, merkle.root(()))
+    return Head(row.size, merkle.root(tree.split(row.frontier))) if row else Head(0, merkle.root(()))
 
 
 async def size_at(tx: ReadTx, at: datetime) -> int:
