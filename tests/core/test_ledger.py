@@ -85,6 +85,19 @@ GOLDEN: list[tuple[ledger.Body, bytes]] = [
         b'"scopes":["check"]}',
     ),
     (
+        ledger.KeyChanged(
+            at=AT,
+            recorded_by="operator",
+            change=ledger.KeyChange.PUBLISHED,
+            use=ledger.KeyUse.RECEIPT,
+            kid="kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+            public_key="11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+        ),
+        b'{"at":"2026-11-23T02:10:11.512Z","change":"published","commitment":null,"kid":'
+        b'"kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k","kind":"key","public_key":'
+        b'"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","recorded_by":"operator","use":"receipt"}',
+    ),
+    (
         ledger.PolicyPublished(at=AT, recorded_by="operator", version="1", effective_at=AT, policy={"a": [1, True]}),
         b'{"at":"2026-11-23T02:10:11.512Z","commitment":null,"effective_at":"2026-11-23T02:10:11.512Z","kind":"policy",'
         b'"policy":{"a":[1,true]},"recorded_by":"operator","version":"1"}',

@@ -126,7 +126,7 @@ class AsOfIn(CheckIn):
     """A question about the past: at a size of the ledger, or at an instant."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"subject": "person:1001", "purpose": "billing", "as_of": 3}]}
+        json_schema_extra={"examples": [{"subject": "person:1001", "purpose": "billing", "as_of": 20}]}
     )
 
     as_of: int | None = Field(default=None, ge=1, description="The ledger's size: it covers the entries before it.")
