@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from consent_service.web.wire import Protocol
+
 
 class Listening:
     """A server that listens."""
@@ -29,7 +31,8 @@ class Listening:
 @asynccontextmanager
 async def listening(app: FastAPI) -> AsyncIterator[Listening]:
     """Listen for as long as the block lasts."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_keep_alive=60))
+    config = uvicorn.Config(app, port=0, http=Protocol, log_config=None, access_log=False, timeout_keep_alive=60)
+    server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     await until(lambda: server.started or serving.done())
     try:

@@ -154,3 +154,27 @@ def test_a_statements_bytes_are_canonical_whatever_it_says(purpose: str, version
     told = {"purpose": purpose, "policy_version": version, "leaves": leaves, "applied": sorted(leaves)}
     body = STATEMENT.model_copy(update=told)
     assert ledger.to_bytes(body) == rfc8785.dumps(body.model_dump(mode="json"))
+
+
+_STANDING = st.builds(
+    Standing,
+    st.sampled_from(Action),
+    st.integers(0, 10**9),
+    st.just(AT),
+    st.none() | st.just(AT),
+    st.integers(1, 99),
+    st.none() | st.just(AT),
+)
+_LEAF = st.sampled_from(["a", "a.b", "a.b.c", "b", "ab", "b.a"])  # each a part of another's name
+
+
+@given(st.lists(st.dictionaries(_LEAF, _STANDING, max_size=3), max_size=6))
+def test_leaves_that_change_one_after_another_have_the_bytes_of_all_at_once(
+    changes: list[dict[str, Standing]],
+) -> None:
+    leaves, all_at_once = Leaves(), dict[str, Standing]()
+    for change in changes:
+        leaves = leaves.changed(change)
+        all_at_once |= change
+    assert leaves.text == Leaves().changed(all_at_once).text
+    assert dict(leaves) == all_at_once

@@ -15,7 +15,7 @@ from consent_service.operations.checks import Case, answer_for
 from consent_service.operations.clients import authenticate
 from consent_service.settings import DecisionLog, Settings
 from consent_service.store.tables import decision
-from consent_service.web.checks import LARGEST_BATCH, LARGEST_FILTER
+from consent_service.web.checks import LARGEST_BATCH, LARGEST_FILTER, BatchOut, FilterOut
 from consent_service.web.limits import LARGE_BODY_LIMIT
 from tests.clock import Clock
 from tests.school import EMAIL, Json, School, open_school
@@ -27,6 +27,7 @@ pytestmark = pytest.mark.anyio
 async def batch(school: School, *questions: Json, key: str | None = None) -> list[Json]:
     response = await school.post("/v1/check/batch", {"questions": list(questions)}, key=key)
     assert response.status_code == 200, response.text
+    assert BatchOut.model_validate_json(response.content).model_dump_json().encode() == response.content
     return list(response.json()["decisions"])
 
 
@@ -34,6 +35,7 @@ async def filtered(school: School, purpose: str, *subjects: str, key: str | None
     body = {"purpose": purpose, "subjects": list(subjects), **more}
     response = await school.post("/v1/check/filter", body, key=key)
     assert response.status_code == 200, response.text
+    assert FilterOut.model_validate_json(response.content).model_dump_json().encode() == response.content
     return response.json()
 
 

@@ -13,7 +13,7 @@ from consent_service.core.decision import Question
 from consent_service.core.errors import InvalidInput
 from consent_service.operations.checks import Asked
 from consent_service.settings import Settings
-from consent_service.web.checks import DecisionOut
+from consent_service.web.answers import DecisionOut
 
 
 @app.command()

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import httpx
 import typer
@@ -17,8 +17,19 @@ from consent_service.cli.commands import app, console, run, writing
 from consent_service.keys import load
 from consent_service.settings import Settings
 from consent_service.store import db, ledger, lock, schema
+from consent_service.web.wire import Protocol
 
-_LOG_LEVEL = "warning"
+
+class _Manner(TypedDict):
+    """How uvicorn serves, as one process or as several."""
+
+    http: type[Protocol]
+    log_level: str
+    access_log: bool
+    server_header: bool
+
+
+_MANNER = _Manner(http=Protocol, log_level="warning", access_log=False, server_header=False)
 
 
 @app.command()
@@ -45,8 +56,7 @@ def serve(
         host=host,
         port=port,
         workers=workers,
-        log_level=_LOG_LEVEL,
-        access_log=False,
+        **_MANNER,
     )
     _Workers(config, sockets=[config.bind_socket()]).run()
 
@@ -68,9 +78,7 @@ async def _prepare(settings: Settings, *, with_examples: bool) -> None:
 
 async def _serve_here(settings: Settings, host: str, port: int, *, with_examples: bool, show_key: bool) -> None:
     async with running(settings, with_examples=with_examples) as service:
-        config = uvicorn.Config(
-            create_app(settings, service), host=host, port=port, log_level=_LOG_LEVEL, access_log=False
-        )
+        config = uvicorn.Config(create_app(settings, service), host=host, port=port, **_MANNER)
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve())
         while not server.started and not serving.done():  # noqa: ASYNC110 (uvicorn has no event for it)

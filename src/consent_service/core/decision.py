@@ -5,7 +5,7 @@
 The values here are named tuples: several are made for every check, in a third of the time of a frozen dataclass.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -167,31 +167,22 @@ def decide(
     asked = policy.find(question.purpose)
     node = _within(question, policy) if asked and asked.concomitant else asked
     membership = state.membership if state else Membership()
-    standings = state.leaves if state else {}
+    leaves: Sequence[Purpose | None] = (node.leaves if node else ()) or (None,)
+    standings: Mapping[str, Standing] = state.leaves if state else {}
     cases = [
-        Facts(
-            client,
-            policy,
-            asked,
-            node,
-            leaf,
-            standings.get(leaf.code) if leaf else None,
-            membership,
-            now,
-            zone,
-        )
-        for leaf in (node.leaves if node else ()) or (None,)
+        Facts(client, policy, asked, node, leaf, standings.get(leaf.code) if leaf else None, membership, now, zone)
+        for leaf in leaves
     ]
-    objections = tuple(dict.fromkeys(reason for case in cases for reason in _objections(question, case)))
+    objections = [reason for case in cases for reason in _objections(question, case)]
     if objections:
-        return Verdict(False, objections, None)
+        return Verdict(False, tuple(dict.fromkeys(objections)), None)
     expiries = [case.standing.expires_at for case in cases if case.standing and case.standing.expires_at]
-    return Verdict(True, tuple(_ground(case) for case in cases), min(expiries, default=None))
+    return Verdict(True, tuple([_ground(case) for case in cases]), min(expiries) if expiries else None)
 
 
 def _objections(question: Question, facts: Facts) -> list[Reason]:
     found = [reason for rule in RULES if (reason := rule(question, facts))]
-    return [reason for reason in found if reason.code in STANDS_ALONE][:1] or found
+    return (found and [reason for reason in found if reason.code in STANDS_ALONE][:1]) or found
 
 
 def _ground(facts: Facts) -> Reason:

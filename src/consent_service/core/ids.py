@@ -1,5 +1,6 @@
 """Ids: an opaque prefix that says what it names, and 26 characters of Crockford's base 32."""
 
+import base64
 import re
 from collections.abc import Callable
 from datetime import datetime
@@ -13,6 +14,10 @@ Entropy = Callable[[int], bytes]
 """Gives that many random bytes; `os.urandom` outside tests."""
 
 
+_TIME_LENGTH = 10
+_CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789ABCDEFGHJKMNPQRSTVWXYZ")
+"""From RFC 4648's base 32 to Crockford's."""
+
 _DECISION = re.compile(r"dec_[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
 
@@ -23,8 +28,9 @@ def subject_id(entropy: Entropy) -> str:
 
 def decision_ids(at: datetime, entropy: Entropy, count: int) -> list[str]:
     """So many decisions' ids: ULIDs, so that ids sort by time."""
-    begin, random = to_milliseconds(at).to_bytes(6, "big"), entropy(10 * count)
-    return [f"dec_{ULID(begin + random[i : i + 10])}" for i in range(0, 10 * count, 10)]
+    begin = "dec_" + str(ULID(to_milliseconds(at).to_bytes(6, "big") + bytes(10)))[:_TIME_LENGTH]
+    random = base64.b32encode(entropy(10 * count)).translate(_CROCKFORD).decode()
+    return [begin + random[i : i + 16] for i in range(0, 16 * count, 16)]
 
 
 def first_decision_id(at: datetime) -> str:

@@ -14,6 +14,7 @@ from consent_service.core.people import Membership, MembershipStatus
 from consent_service.core.policy import SubjectKind
 
 _ROW = (Action.GRANT, Action.REFUSE, Action.WITHDRAW)
+_JSON = json.JSONDecoder()
 
 LeafRow = tuple[int, int, int, int | None, int, int | None]
 
@@ -33,11 +34,11 @@ class Leaves(Mapping[str, Standing]):
 
     def __getitem__(self, leaf: str) -> Standing:
         """What stands for one leaf."""
-        begin = self.text.find(f'"{leaf}":[')
+        begin = self._row_of(leaf)
         if begin < 0:
             raise KeyError(leaf)
-        begin += len(leaf) + len('"":')
-        return _from_row(*json.loads(self.text[begin : self.text.index("]", begin) + 1]))
+        row, _ = _JSON.raw_decode(self.text, begin)
+        return _from_row(*row)
 
     def __iter__(self) -> Iterator[str]:
         """The leaves that were ever decided."""
@@ -48,9 +49,21 @@ class Leaves(Mapping[str, Standing]):
         return len(self._rows())
 
     def changed(self, standings: Mapping[str, Standing]) -> "Leaves":
-        """The same, with these leaves as they stand now."""
-        rows = self._rows() | {leaf: _to_row(standing) for leaf, standing in standings.items()}
-        return Leaves(_compact(rows)[1:-1])
+        """The same, with these leaves as they stand now; the others' rows are not read where none is new."""
+        rows = {leaf: _to_row(standing) for leaf, standing in standings.items()}
+        if any(self._row_of(leaf) < 0 for leaf in rows):
+            return Leaves(_compact(self._rows() | rows)[1:-1])
+        changed = Leaves(self.text)
+        for leaf, row in rows.items():
+            begin = changed._row_of(leaf)
+            end = changed.text.index("]", begin) + 1
+            changed.text = changed.text[:begin] + _compact(row) + changed.text[end:]
+        return changed
+
+    def _row_of(self, leaf: str) -> int:
+        """Where a leaf's row begins; negative where it has none."""
+        found = self.text.find(f'"{leaf}":[')
+        return found if found < 0 else found + len(leaf) + len('"":')
 
     def _rows(self) -> dict[str, LeafRow]:
         rows: dict[str, LeafRow] = json.loads(f"{{{self.text}}}")

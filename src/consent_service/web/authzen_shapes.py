@@ -13,7 +13,7 @@ from consent_service.core.decision import Decision
 from consent_service.core.errors import ConsentError
 from consent_service.operations.authzen import Answer, Found, Page, Unknown, is_yes
 from consent_service.web import problems
-from consent_service.web.checks import ReasonOut, reasons_out
+from consent_service.web.answers import ReasonOut, reasons_out
 from consent_service.web.outputs import Output
 
 LARGEST_BATCH = 1000

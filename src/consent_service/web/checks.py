@@ -1,27 +1,28 @@
 """The check: one question, a batch of questions, a filter of subjects, and the stream of all who are permitted."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import ConfigDict, Field, ValidationError, WrapValidator
+from pydantic import ConfigDict, Field, JsonValue, ValidationError, WrapValidator
 
 from consent_service.core.clients import Scope
 from consent_service.core.decision import Decision, Question
 from consent_service.core.errors import ConsentError, Fault, InvalidInput
+from consent_service.core.instants import to_text
 from consent_service.core.people import Reference
-from consent_service.core.reasons import Reason, ReasonCode, sentence
 from consent_service.operations import checks
 from consent_service.operations.checks import Asked, Filtered, PermittedPage
-from consent_service.web import problems
+from consent_service.web import answers, problems
+from consent_service.web.answers import DecisionOut, ReasonOut
 from consent_service.web.auth import with_scope
 from consent_service.web.bodies import Body, StrictRoute
 from consent_service.web.deps import Asker, InRoom, Language, Room, asks
 from consent_service.web.edge import Measures, request_id_of
 from consent_service.web.openapi import READING, Tag
-from consent_service.web.outputs import Instant, Output, as_json
+from consent_service.web.outputs import Instant, Output
 from consent_service.web.problems import Problem, documented
 
 router = APIRouter(route_class=StrictRoute, tags=[Tag.CHECKS])
@@ -52,42 +53,6 @@ class CheckIn(Body):
     within: PurposeCode | None = Field(
         default=None, description="For `concomitant_use` only: the purpose that the use goes along with."
     )
-
-
-class ReasonOut(Output):
-    """One reason for the answer. Branch on `code`; the message is for people."""
-
-    code: ReasonCode
-    purpose: str
-    message: str
-    index: int | None = Field(description="The ledger entry that this reason rests on.")
-
-
-class DecisionOut(Output):
-    """The answer. Anything but HTTP 200 with `permitted` being `true` is a no."""
-
-    permitted: bool
-    reasons: list[ReasonOut]
-    purpose: str
-    policy_version: str
-    expires_at: Instant | None = Field(description="When a yes ends by itself; the earliest of its leaves.")
-    as_of: int = Field(description="The ledger's size that the answer rests on.")
-    decision_id: str
-    decided_at: Instant
-
-    @classmethod
-    def of(cls, decision: Decision, language: str) -> Self:
-        """From the product's own value."""
-        return cls(
-            permitted=decision.verdict.permitted,
-            reasons=reasons_out(decision.verdict.reasons, language),
-            purpose=decision.question.purpose,
-            policy_version=decision.policy_version,
-            expires_at=decision.verdict.expires_at,
-            as_of=decision.as_of,
-            decision_id=decision.id,
-            decided_at=decision.at,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,25 +140,6 @@ class FilterOut(Output):
     decision_id: str = Field(description="Names the filter as a whole; each subject's decision is a part of it.")
     decided_at: Instant
 
-    @classmethod
-    def of(cls, filtered: Filtered, names: Sequence[str], language: str) -> Self:
-        """From the product's own value, and the names under which the subjects were asked about."""
-        first = filtered.answers[0]
-        named = list(zip(names, filtered.answers, strict=True))
-        return cls(
-            permitted=[name for name, one in named if one.verdict.permitted],
-            denied=[
-                DeniedOut(subject=name, reasons=reasons_out(one.verdict.reasons, language))
-                for name, one in named
-                if not one.verdict.permitted
-            ],
-            purpose=first.question.purpose,
-            policy_version=first.policy_version,
-            as_of=first.as_of,
-            decision_id=filtered.id,
-            decided_at=first.at,
-        )
-
 
 class PermittedOut(Output):
     """One line of the stream: a subject whose data may be used as of the ledger's size `as_of`."""
@@ -232,10 +178,15 @@ async def check(
     **Anything but HTTP 200 with `permitted: true` is a no.** A no is an answer, not an error, and says why. Someone
     unknown and someone who was never asked get the same answer.
     """
+    return DecisionOut.of(await decided(body, room, key_hash), language)
+
+
+async def decided(body: CheckIn, room: Room, key_hash: str) -> Decision:
+    """The decision on one question, for the client whose key it is."""
     question = Question(room.reference(body.subject, "/subject"), body.purpose, body.within)
     decision = await room.checks.ask(Asked(key_hash, question))
     room.measures.count(decision.verdict.permitted)
-    return DecisionOut.of(decision, language)
+    return decision
 
 
 @router.post(
@@ -253,10 +204,10 @@ async def batch(
     A question that is malformed is answered with its own `error`; the others are not touched by it.
     """
     asked = [_question(asker.room, one, f"/questions/{place}") for place, one in enumerate(body.questions)]
-    answers = await asker.run(checks.answer_all, asked, zone=asker.room.zone, recorded=asker.room.recorded)
-    asker.room.measures.count_all(one.verdict.permitted for one in answers if isinstance(one, Decision))
-    answered = [_answer_out(one, language, request_id_of(request.scope)) for one in answers]
-    return as_json(BatchOut.model_construct(decisions=answered))
+    made = await asker.run(checks.answer_all, asked, zone=asker.room.zone, recorded=asker.room.recorded)
+    asker.room.measures.count_all(one.verdict.permitted for one in made if isinstance(one, Decision))
+    answered = [_answer_out(one, language, request_id_of(request.scope)) for one in made]
+    return answers.sent({"decisions": answered})
 
 
 @router.post(
@@ -277,7 +228,7 @@ async def filter_(body: FilterIn, asker: Annotated[Asker, asks(Scope.CHECK)], la
         checks.filtered, body.purpose, body.within, subjects, zone=room.zone, recorded=room.recorded
     )
     room.measures.count_all(one.verdict.permitted for one in answer.answers)
-    return as_json(FilterOut.of(answer, list(named.values()), language))
+    return answers.sent(_filter_out(answer, list(named.values()), language))
 
 
 @router.get(
@@ -335,10 +286,30 @@ def _question(room: Room, one: CheckIn | Malformed, place: str) -> Question | Co
         return error
 
 
-def _answer_out(answer: Decision | ConsentError, language: str, request_id: str) -> DecisionOut | ErrorOut:
+def _answer_out(answer: Decision | ConsentError, language: str, request_id: str) -> JsonValue:
     if isinstance(answer, Decision):
-        return DecisionOut.of(answer, language)
-    return ErrorOut(error=problems.problem(answer.code, answer.detail, request_id, answer.errors))
+        return answers.plain(answer, language)
+    problem = problems.problem(answer.code, answer.detail, request_id, answer.errors)
+    return ErrorOut(error=problem).model_dump(mode="json")
+
+
+def _filter_out(filtered: Filtered, names: Sequence[str], language: str) -> answers.Plain:
+    """The members of a FilterOut, in its order; `names` are those under which the subjects were asked about."""
+    first = filtered.answers[0]
+    named = [(name, one.verdict) for name, one in zip(names, filtered.answers, strict=True)]
+    return {
+        "permitted": [name for name, verdict in named if verdict.permitted],
+        "denied": [
+            {"subject": name, "reasons": answers.plain_reasons(verdict.reasons, language)}
+            for name, verdict in named
+            if not verdict.permitted
+        ],
+        "purpose": first.question.purpose,
+        "policy_version": first.policy_version,
+        "as_of": first.as_of,
+        "decision_id": filtered.id,
+        "decided_at": to_text(first.at),
+    }
 
 
 def _named(room: Room, subjects: Sequence[str]) -> dict[Reference, str]:
@@ -353,11 +324,3 @@ def _named(room: Room, subjects: Sequence[str]) -> dict[Reference, str]:
     if faults:
         raise InvalidInput(problems.WRONG_MEMBERS, errors=faults)
     return named
-
-
-def reasons_out(reasons: Iterable[Reason], language: str) -> list[ReasonOut]:
-    """Reasons with their sentences."""
-    return [
-        ReasonOut(code=one.code, purpose=one.purpose, message=sentence(one, language), index=one.index)
-        for one in reasons
-    ]

@@ -11,8 +11,9 @@ from consent_service.operations import checks, decisions
 from consent_service.operations.checks import PastAnswer
 from consent_service.operations.decisions import Explained, Replayed
 from consent_service.store.decisions import Record
+from consent_service.web.answers import ReasonOut, reasons_out
 from consent_service.web.bodies import StrictRoute
-from consent_service.web.checks import BODY_PROBLEMS, CheckIn, ReasonOut, reasons_out
+from consent_service.web.checks import BODY_PROBLEMS, CheckIn
 from consent_service.web.consents import Limit, SubPath
 from consent_service.web.deps import Language, pseudonym
 from consent_service.web.ledger import Auditor, EntryOut

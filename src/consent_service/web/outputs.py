@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 
 from consent_service.core.instants import instant, to_text
@@ -24,8 +23,3 @@ class Output(BaseModel):
     """An answer: no member has a default, so every one of them is always there."""
 
     model_config = ConfigDict(from_attributes=True, frozen=True)
-
-
-def as_json(answer: Output) -> Response:
-    """The answer as it goes out. For large ones: FastAPI would validate every member a second time."""
-    return Response(answer.__pydantic_serializer__.to_json(answer), media_type="application/json")

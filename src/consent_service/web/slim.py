@@ -16,12 +16,11 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from consent_service.web import auth, checks, consents, edge, problems
+from consent_service.web import answers, auth, checks, consents, edge, problems
 from consent_service.web.bodies import Body, parsed, refuse_other_media_types
 from consent_service.web.deps import Room, language_in
 from consent_service.web.edge import Measures
 from consent_service.web.limits import BODY_LIMIT, Rate
-from consent_service.web.outputs import Output
 
 BodyIn = TypeVar("BodyIn", bound=Body)
 RequestHeaders = Mapping[bytes, bytes]
@@ -33,15 +32,17 @@ class Hot(Generic[BodyIn]):
 
     route: APIRoute
     model: type[BodyIn]
-    handle: Callable[[BodyIn, Room, RequestHeaders, str], Awaitable[Output]]
+    handle: Callable[[BodyIn, Room, RequestHeaders, str], Awaitable[bytes]]
 
 
-async def _check(body: checks.CheckIn, room: Room, headers: RequestHeaders, key_hash: str) -> Output:
-    return await checks.check(body, room, language_in(_text(headers, b"accept-language")), key_hash)
+async def _check(body: checks.CheckIn, room: Room, headers: RequestHeaders, key_hash: str) -> bytes:
+    language = language_in(_text(headers, b"accept-language"))
+    return answers.encoded(answers.plain(await checks.decided(body, room, key_hash), language))
 
 
-async def _record(body: consents.ConsentsIn, room: Room, _: RequestHeaders, key_hash: str) -> Output:
-    return await consents.record(body, room, key_hash)
+async def _record(body: consents.ConsentsIn, room: Room, _: RequestHeaders, key_hash: str) -> bytes:
+    answer = await consents.record(body, room, key_hash)
+    return answer.__pydantic_serializer__.to_json(answer)
 
 
 def _route(routes: list[object], path: str) -> APIRoute:
@@ -87,21 +88,20 @@ class Slim:
         if not self._rate.admits(_text(headers, b"authorization"), scope):
             return _as_raw(self._rate.refusal(request_id))
         try:
-            answer = await _handled(hot, scope["app"].state.room, headers, receive)
+            body = await _handled(hot, scope["app"].state.room, headers, receive)
         except ClientDisconnect:
             raise
         except ValidationError as error:
             return _as_raw(problems.of_body(error, request_id))
         except Exception as error:  # noqa: BLE001 (a root: whatever it is, the caller gets a problem)
             return _as_raw(problems.of_error(error, request_id))
-        body = answer.__pydantic_serializer__.to_json(answer)
         return hot.route.status_code or 200, [(b"content-length", b"%d" % len(body)), _JSON], body
 
 
 _JSON = (b"content-type", b"application/json")
 
 
-async def _handled(hot: Hot[Any], room: Room, headers: RequestHeaders, receive: Receive) -> Output:
+async def _handled(hot: Hot[Any], room: Room, headers: RequestHeaders, receive: Receive) -> bytes:
     """What the ordinary route does, in the same order: media type, JSON, key, members, operation."""
     refuse_other_media_types(_text(headers, b"content-type"))
     value = parsed(await _whole(receive))
