@@ -21,7 +21,8 @@ from consent_service.core.signing import decoded, verify
 from consent_service.lanes import write_alone
 from consent_service.operations import keys as operations
 from consent_service.settings import Settings
-from consent_service.store import ledger, projection, seals
+from consent_service.store import projection, seals
+from consent_service.store.rebuild import rebuild
 from consent_service.store.tables import ledger_entry, signing_key, subject_identifier, subject_key, subject_state
 from tests.clock import Clock
 from tests.school import School, first_key, open_school, statements
@@ -119,7 +120,7 @@ async def test_three_rotations_of_every_key_under_load_fail_no_request_and_lose_
 async def test_what_the_ledger_says_of_keys_is_rebuilt_from_it(school: School) -> None:
     await rotate(school, *ROTATED)
     before = await all_of(school, signing_key)
-    await write_alone(school.service.database, ledger.rebuild)
+    await write_alone(school.service.database, rebuild)
     assert await all_of(school, signing_key) == before
     assert signing_key in projection.TABLES
     kinds = [row.kind for row in await all_of(school, ledger_entry)]
@@ -209,7 +210,7 @@ async def test_under_another_pepper_everybody_is_found_as_before(school: School)
         assert (await school.post("/v1/subjects/lookup", {"subject": name})).json()["subject"] == subject
     assert await states(school, PEPPER) == ["active", "retired"]
     rows = await all_of(school, subject_identifier)
-    await write_alone(database, ledger.rebuild)
+    await write_alone(database, rebuild)
     again = await all_of(school, subject_identifier)
     assert [tuple(row)[:4] for row in again] == [tuple(row)[:4] for row in rows]
     messages = [seals.identifier_message(row.lookup, row.namespace, row.subject, tuple(row)[3]) for row in rows]

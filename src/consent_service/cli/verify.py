@@ -4,14 +4,11 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from consent_service import keys as files
 from consent_service.app import StartFault
@@ -23,7 +20,7 @@ from consent_service.operations.bundles import Part
 from consent_service.settings import Settings
 from consent_service.store.db import ReadTx
 from consent_service.verify import bundle, database, note, receipt
-from consent_service.verify.database import Tell, Trust
+from consent_service.verify.database import Trust
 from consent_service.verify.note import BadNote
 from consent_service.verify.report import INCOMPLETE, TAMPERED, UNREADABLE, Report, Unreadable
 from consent_service.verify.secrets import Secrets
@@ -49,13 +46,13 @@ def verify(
     """Verify a ledger and all that rests on it: exit 0 whole, 1 tampered, 2 incomplete, 3 unreadable."""
     try:
         trust = _trust(database_url, bundle_file, anchors, public_key or [], secrets=secrets)
-        shown = receipt.read(receipt_file) if receipt_file else None
+        held_out = receipt.read(receipt_file) if receipt_file else None
         gc.disable()  # what a verification makes is freed by counting references
-        with _progress() as tell:
+        with shown("verifying") as tell:
             if bundle_file:
-                report = bundle.verified(bundle_file, trust, shown, tell)
+                report = bundle.verified(bundle_file, trust, held_out, tell)
             else:
-                report = database.verified(database_url or Settings().database, trust, shown, tell)
+                report = database.verified(database_url or Settings().database, trust, held_out, tell)
     except (Unreadable, BadNote, KeyFault) as fault:
         Console(stderr=True, soft_wrap=True).print("[bold red]unreadable:[/]", str(fault), markup=True, highlight=False)
         raise typer.Exit(UNREADABLE) from None
@@ -87,16 +84,6 @@ def _secrets(settings: Settings) -> Secrets:
         held[KeyUse.CHECKPOINT],
         held[KeyUse.RECEIPT],
     )
-
-
-@contextmanager
-def _progress() -> Iterator[Tell]:
-    """A bar, where somebody looks at it."""
-    told = Console(stderr=True)
-    columns = (TextColumn("verifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=told, transient=True, disable=not told.is_terminal) as progress:
-        task = progress.add_task("verifying", total=None)
-        yield lambda done, of: progress.update(task, completed=done, total=of)
 
 
 def _show(report: Report, *, as_json: bool) -> None:

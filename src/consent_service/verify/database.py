@@ -141,7 +141,11 @@ class _Verification:
 
     def _say_what_was_checked(self, notes_: Notes) -> None:
         report, held = self._report, self._trust.secrets
-        if self._trust.anchors_due and notes_.checkpoints and not (self._trust.anchors and self._trust.anchors.exists()):
+        if (
+            self._trust.anchors_due
+            and notes_.checkpoints
+            and not (self._trust.anchors and self._trust.anchors.exists())
+        ):
             report.found("anchor", "there are checkpoints, and the anchor file is missing")
         report.checked += ["entries, tree and head", f"{notes_.checkpoints} checkpoints", "the projection"]
         if notes_.signed_size < report.entries:
