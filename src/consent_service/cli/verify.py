@@ -13,6 +13,7 @@ from rich.console import Console
 from consent_service import keys as files
 from consent_service.app import StartFault
 from consent_service.cli.commands import AsJson, app, console, reading
+from consent_service.cli.progress import shown
 from consent_service.core.keys import KeyFault
 from consent_service.core.ledger import KeyUse
 from consent_service.operations import bundles

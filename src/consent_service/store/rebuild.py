@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, Table, delete, select
+from sqlalchemy import Table, delete, select
 
 from consent_service.core import ledger
 from consent_service.core.keyring import opened
@@ -16,7 +16,7 @@ from consent_service.core.people import identifier
 from consent_service.core.projection import Fold
 from consent_service.store import ledger as ledger_store
 from consent_service.store import projection, seals
-from consent_service.store.db import WriteTx
+from consent_service.store.db import Query, WriteTx
 from consent_service.store.tables import ledger_entry, signing_key, subject_identifier, subject_state
 
 Tell = Callable[[int, int], None]
@@ -74,9 +74,8 @@ async def rebuild_keys(tx: WriteTx) -> None:
     await _empty(tx, signing_key)
     changes = projection.Changes(tx.keyring)
     of_keys = (ledger_entry.c.subject.is_(None), ledger_entry.c.kind == "key")
-    for index, body in await _bodies(
-        tx, select(ledger_entry.c.index, ledger_entry.c.body).where(*of_keys).order_by("index")
-    ):
+    query = select(ledger_entry.c.index, ledger_entry.c.body).where(*of_keys).order_by(ledger_entry.c.index)
+    for index, body in await _bodies(tx, query):
         changes.add(index, ledger.from_bytes(body), None)
     await changes.write(tx)
 
@@ -104,8 +103,8 @@ async def _others(tx: WriteTx) -> int:
     return count
 
 
-async def _bodies(tx: WriteTx, query: Select[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
-    return [(row[0], row[1]) for row in await tx.rows(query)]
+async def _bodies(tx: WriteTx, query: Query) -> list[tuple[int, bytes]]:
+    return [(index, body) for index, body in await tx.rows(query)]
 
 
 class _Pages:

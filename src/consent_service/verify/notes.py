@@ -35,7 +35,7 @@ class Notes:
         self.report = report
         self._keys = keys
         self._origin = origin
-        self._stored: tuple[int, bytes] | None = None
+        self._stored: Claim | None = None
         self._claims: Iterator[Claim] = iter(())
         self._next: Claim | None = None
         self._with_stored = False
@@ -75,15 +75,17 @@ class Notes:
             self._found(claim, "has another root than the entries give", self.signed_size, claim.size - 1)
         else:
             self.signed_size, self.root = max(self.signed_size, claim.size), told.root
-        self._compare(claim, told.root)
+        self._compare(claim)
 
-    def _compare(self, claim: Claim, root: bytes) -> None:
+    def _compare(self, claim: Claim) -> None:
         """An anchor was a checkpoint of the ledger before it was written down."""
         if claim.source == _STORED:
             self.checkpoints += 1
-            self._stored = (claim.size, root)
-        elif self._with_stored and (self._stored is None or self._stored[0] != claim.size):
+            self._stored = claim
+        elif self._with_stored and (self._stored is None or self._stored.size != claim.size):
             self.report.found("checkpoint", f"the checkpoint of {claim.size} entries, which is anchored, is missing")
+        elif self._stored is not None and self._stored.at != claim.at:
+            self._found(self._stored, "was made at another time than its anchor says", None, None)
 
     def _rising(self, claims: Iterator[Claim]) -> Iterator[Claim]:
         last = -1
