@@ -104,7 +104,7 @@ async def _others(tx: WriteTx) -> int:
 
 
 async def _bodies(tx: WriteTx, query: Query) -> list[tuple[int, bytes]]:
-    return [(index, body) for index, body in await tx.rows(query)]
+    return [(row._mapping["index"], row.body) for row in await tx.rows(query)]
 
 
 class _Pages:

@@ -84,7 +84,7 @@ class Notes:
             self._stored = claim
         elif self._with_stored and (self._stored is None or self._stored.size != claim.size):
             self.report.found("checkpoint", f"the checkpoint of {claim.size} entries, which is anchored, is missing")
-        elif self._stored is not None and self._stored.at != claim.at:
+        elif self._stored and self._stored.size == claim.size and self._stored.at != claim.at:
             self._found(self._stored, "was made at another time than its anchor says", None, None)
 
     def _rising(self, claims: Iterator[Claim]) -> Iterator[Claim]:
