@@ -19,7 +19,7 @@ from consent_service.core.clients import Scope
 from consent_service.core.decision import Decision
 from consent_service.core.ids import Entropy
 from consent_service.core.instants import instant
-from consent_service.lanes import Gate, Lane, write_alone
+from consent_service.lanes import Gate, Lane, read_alone, write_alone
 from consent_service.notary import Notary, Pause
 from consent_service.operations import checks, clients, consents, policies
 from consent_service.operations.authzen import Terms
@@ -28,7 +28,7 @@ from consent_service.operations.clients import NewClient
 from consent_service.operations.consents import Call, Recorded
 from consent_service.policies import shipped
 from consent_service.settings import DecisionLog, Settings
-from consent_service.store import db, ledger, lock, schema
+from consent_service.store import db, ledger, lock, schema, seals
 from consent_service.store.db import Database, WriteTx
 from consent_service.web.application import application
 from consent_service.web.deps import Room
@@ -178,7 +178,6 @@ def _terms(settings: Settings) -> Terms:
 async def _prepare(
     database: Database, settings: Settings, loaded: keys.Keys, notary: Notary, *, embedded: bool, with_examples: bool
 ) -> None:
-    unsealed = embedded and await schema.current(database) in schema.WITHOUT_SEALS
     if embedded:
         await schema.migrate(database)
     elif await schema.current(database) != schema.head():
@@ -188,7 +187,7 @@ async def _prepare(
         await notary.look_back()
         if not database.trust.fault:
             await rotation.enter(database, loaded)
-            if unsealed:
+            if embedded and await read_alone(database, seals.are_missing):
                 await write_alone(database, ledger.rebuild)
             await _fill(database, settings, embedded=embedded, with_examples=with_examples)
             await notary.keep_up()  # anchors what a crash left between its commit and its anchor

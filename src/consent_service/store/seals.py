@@ -86,6 +86,11 @@ SEALED = (
 """Every table of sealed rows."""
 
 
+async def are_missing(tx: ReadTx) -> bool:
+    """Whether rows were written before there were seals: a rebuild seals them, for it derives them from the ledger."""
+    return await tx.first(select(policy_version.c.version).where(policy_version.c.seal.is_(None)).limit(1)) is not None
+
+
 async def page(tx: ReadTx, sealed: Sealed, after: str) -> Sequence[tuple[str, bytes | None]]:
     """The rows behind `after` by their names, with their seals."""
     query = select(sealed.name.label("name"), sealed.table.c.seal).where(sealed.name > after)
