@@ -120,7 +120,7 @@ def test_bytes_that_are_no_entry_are_refused() -> None:
 def test_a_commitment_is_an_hmac_over_canonical_json() -> None:
     salt = bytes(range(32))
     expected = hmac.new(salt, '{"evidence":"é","staff":"T. Sato"}'.encode(), hashlib.sha256).hexdigest()
-    assert ledger.commitment(salt, {"staff": "T. Sato", "evidence": "é"}) == expected
+    assert ledger.commitment(salt, ledger.detail_bytes({"staff": "T. Sato", "evidence": "é"})) == expected
 
 
 def test_a_key_has_a_prefix_and_a_checksum() -> None:

@@ -140,8 +140,8 @@ async def test_a_commitment_opens_with_its_salt_and_detail_only(school: School) 
     row = next(row for row in reversed(await whole_ledger(school)) if row.kind == "identifier")
     body = entries.from_bytes(row.body)
     (detail,) = [d for d in await all_of(school, entry_detail) if d._mapping["index"] == row._mapping["index"]]
-    assert body.commitment == entries.commitment(detail.salt, {"identifier": "sis:S-1"})
-    assert body.commitment != entries.commitment(bytes(32), {"identifier": "sis:S-1"})
+    assert body.commitment == entries.commitment(detail.salt, b'{"identifier":"sis:S-1"}')
+    assert body.commitment != entries.commitment(bytes(32), b'{"identifier":"sis:S-1"}')
 
 
 @anyio_test

@@ -75,7 +75,8 @@ class SubjectState:
     """Everything that a check rests on.
 
     `namespaces` counts the subject's identifiers by namespace, `leaves` holds what stands for each leaf that was ever
-    decided, `last_index` is the subject's last entry.
+    decided, `last_index` is the subject's last entry. One that is not `trusted` is known to exist, and no more: its row
+    fails its seal or is not the newest.
     """
 
     subject: str
@@ -84,6 +85,7 @@ class SubjectState:
     namespaces: Mapping[str, int] = field(default_factory=dict)
     leaves: Leaves = field(default_factory=Leaves)
     last_index: int = -1
+    trusted: bool = True
 
     @property
     def visible_in(self) -> Collection[str]:
