@@ -234,7 +234,7 @@ async def test_a_revoked_seal_denies_until_rows_are_derived_again(settings: Sett
         with pytest.raises(RecordUntrusted):
             await service.checks.ask(asked)
         await write_alone(service.database, ledger.rebuild)
-        assert (await service.checks.ask(asked)).permitted
+        assert (await service.checks.ask(asked)).verdict.permitted
 
 
 async def keys_that_are(database: Database, use: KeyUse, state: KeyState) -> list[KnownKey]:
