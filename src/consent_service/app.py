@@ -28,7 +28,7 @@ from consent_service.operations.clients import NewClient
 from consent_service.operations.consents import Call, Recorded
 from consent_service.policies import shipped
 from consent_service.settings import DecisionLog, Settings
-from consent_service.store import db, lock, schema
+from consent_service.store import db, ledger, lock, schema
 from consent_service.store.db import Database, WriteTx
 from consent_service.web.application import application
 from consent_service.web.deps import Room
@@ -67,6 +67,7 @@ def create_app(settings: Settings, service: Service | None = None, *, with_examp
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with nullcontext(service) if service else running(settings, with_examples=with_examples) as opened:
             app.state.room = _room(opened, app.state.measures)
+            app.state.measures.untrusted.set_function(lambda: opened.database.trust.untrusted)
             keep_for = timedelta(days=settings.decision_retention_days)
             take = functools.partial(take_keys, opened)
             async with (
@@ -177,6 +178,7 @@ def _terms(settings: Settings) -> Terms:
 async def _prepare(
     database: Database, settings: Settings, loaded: keys.Keys, notary: Notary, *, embedded: bool, with_examples: bool
 ) -> None:
+    unsealed = embedded and await schema.current(database) in schema.WITHOUT_SEALS
     if embedded:
         await schema.migrate(database)
     elif await schema.current(database) != schema.head():
@@ -186,6 +188,8 @@ async def _prepare(
         await notary.look_back()
         if not database.trust.fault:
             await rotation.enter(database, loaded)
+            if unsealed:
+                await write_alone(database, ledger.rebuild)
             await _fill(database, settings, embedded=embedded, with_examples=with_examples)
             await notary.keep_up()  # anchors what a crash left between its commit and its anchor
     except AnchorFault as fault:

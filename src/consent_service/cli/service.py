@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from typing import Annotated, TypedDict
 
 import httpx
@@ -111,18 +112,20 @@ def migrate() -> None:
     """Bring the database to this version's schema."""
     settings = Settings()
     file = db.sqlite_path(settings.database)
-    if file is None:
-        run(_migrate(settings))
-    else:
-        with lock.held(file):
-            run(_migrate(settings))
+    with lock.held(file) if file else nullcontext():
+        before = run(_migrate(settings))
     console.print(f"The database is at migration {schema.head()}.", highlight=False)
+    if before in schema.WITHOUT_SEALS:
+        console.print("Its rows have no seals yet, so every check is a no; run now: consent-service rebuild")
 
 
-async def _migrate(settings: Settings) -> None:
+async def _migrate(settings: Settings) -> str | None:
+    """Migrate, and answer the migration that the database was at."""
     database = db.opened(settings.database, load(settings, lambda n: bytes(n)).keyring, utc_now)
     try:
+        before = await schema.current(database)
         await schema.migrate(database)
+        return before
     finally:
         await database.dispose()
 
