@@ -73,7 +73,7 @@ def create_app(settings: Settings, service: Service | None = None, *, with_examp
             app.state.room = _room(opened, app.state.measures)
             app.state.measures.untrusted.set_function(lambda: opened.database.trust.untrusted)
             keep_for = timedelta(days=settings.decision_retention_days)
-            take = functools.partial(_take_keys, opened)
+            take = functools.partial(take_keys, opened)
             async with (
                 worker.at_work(opened.database, keep_for, opened.notary, opened.rotated),
                 rotation.on_hangup(take),
@@ -210,7 +210,8 @@ async def _fill(database: Database, settings: Settings, *, embedded: bool, with_
         await write_alone(database, functools.partial(examples.add, zone=settings.time_zone))
 
 
-async def _take_keys(service: Service) -> None:
+async def take_keys(service: Service) -> None:
+    """Read the keys again and use them from the next transaction on. Raises KeyFault; all stays as it was then."""
     await rotation.take_keys(service.database, service.settings)
     service.rotated.set()
 
