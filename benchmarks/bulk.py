@@ -26,8 +26,8 @@ COLUMNS: Mapping[Table, Sequence[str]] = {
     ledger_node: ("level", "position", "hash"),
     entry_detail: ("index", "salt", "ciphertext"),
     subject_key: ("subject", "wrapped_key"),
-    subject_identifier: ("lookup", "namespace", "subject", "index"),
-    subject_state: ("subject", "last_index", "document"),
+    subject_identifier: ("lookup", "namespace", "subject", "index", "seal"),
+    subject_state: ("subject", "last_index", "document", "seal"),
 }
 _TABLE_SIZE = text("SELECT pg_total_relation_size(CAST(:name AS text)::regclass)")
 _FILE_SIZE = text("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")

@@ -112,7 +112,9 @@ async def _publish(settings: Settings, policy: Policy, at: datetime) -> None:
     """Make the tables and publish our policy, before the service's first start publishes the shipped one."""
     file = db.sqlite_path(settings.database)
     with lock.held(file) if file else nullcontext():
-        database = db.opened(settings.database, keys.load(settings, os.urandom).keyring, lambda: at)
+        made = keys.load(settings, os.urandom)
+        made.save()  # or the service's own start would make others
+        database = db.opened(settings.database, made.keyring, lambda: at)
         try:
             await schema.migrate(database)
             publish = partial(policies.publish_first, policy=policy, zone=settings.time_zone)

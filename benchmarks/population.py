@@ -18,6 +18,7 @@ from consent_service.core.keyring import KEY_BYTES, NONCE_BYTES, Keyring, seal
 from consent_service.core.people import Identifier
 from consent_service.core.policy import Policy, Purpose
 from consent_service.core.projection import SubjectState
+from consent_service.store import seals
 
 NAMESPACE = "person"
 _SALT_BYTES = 32
@@ -126,16 +127,19 @@ class Census:
         for position, (kind, _) in enumerate(template.bodies):
             body = template.body(position, subject, commitment)
             rows.entries.append((first + position, self.at, kind, subject, body, merkle.leaf_hash(body)))
-        rows.identifiers.append((self.keyring.lookup(name), name.namespace, subject, first + 1))
-        rows.states.append((subject, first + self.entries_each - 1, template.document_at(first)))
+        named = (self.keyring.lookup(name), name.namespace, subject, first + 1)
+        rows.identifiers.append((*named, self.keyring.seal_row(seals.identifier_message(*named))))
+        state = (subject, first + self.entries_each - 1, template.document_at(first))
+        rows.states.append((*state, self.keyring.seal_row(seals.state_message(*state))))
 
     def _add_personal(self, rows: Rows, name: Identifier, subject: str, index: int) -> str:
         """Add the subject's key, and the identifier sealed under it; answers the commitment to the identifier."""
         key, salt, detail = self.entropy(KEY_BYTES), self.entropy(_SALT_BYTES), {"identifier": str(name)}
-        sealed = seal(key, ledger.detail_bytes({**detail}), self.entropy(NONCE_BYTES), f"{subject}/{index}")
+        clear = ledger.detail_bytes({**detail})
+        sealed = seal(key, clear, self.entropy(NONCE_BYTES), f"{subject}/{index}")
         rows.keys.append((subject, self.keyring.wrap(subject, key, self.entropy(NONCE_BYTES))))
         rows.details.append((index, salt, sealed))
-        return ledger.commitment(salt, {**detail})
+        return ledger.commitment(salt, clear)
 
     def _template(self, voice: Voice) -> Template:
         bodies = [self._recorded(), self._identified(), *(self._stated(purpose, voice) for purpose in self.purposes)]

@@ -1,6 +1,7 @@
 """kill -9 in mid-load, of the service and of PostgreSQL: whatever anybody was told is there."""
 
 import asyncio
+import base64
 import json
 import os
 from collections.abc import Iterator
@@ -13,11 +14,12 @@ from pydantic import SecretStr
 from sqlalchemy import Row
 
 from consent_service.app import running
+from consent_service.core import merkle
 from consent_service.core.instants import to_text
 from consent_service.lanes import write_alone
 from consent_service.settings import Settings
 from consent_service.store import ledger, projection
-from consent_service.store.tables import decision, ledger_entry
+from consent_service.store.tables import checkpoint, decision, ledger_entry, ledger_head, ledger_node
 from tests.conftest import create_database, migrated
 from tests.kill_harness import CLIENTS, Heard, Stage, endure
 from tests.postgres import Postgres
@@ -74,6 +76,7 @@ def everything_is_there(stage: Stage, heard: Heard, *, rounds: int) -> None:
         assert asyncio.run(answers_not_on_record(stage, heard)) == []
         assert asyncio.run(statements_not_in_the_ledger(stage, heard)) == []
         assert asyncio.run(people_answered_wrongly(stage, service.port, heard)) == []
+        assert asyncio.run(what_the_tree_and_the_anchors_deny(stage.settings)) == []
     assert asyncio.run(tables_that_a_rebuild_changes(stage.settings)) == []
 
 
@@ -133,6 +136,28 @@ async def people_answered_wrongly(stage: Stage, port: int, heard: Heard) -> list
             if not exact and not (person in uncertain and rests_on > entry["index"]):
                 wrong.append(person)
     return wrong
+
+
+async def what_the_tree_and_the_anchors_deny(settings: Settings) -> list[str]:
+    """The nodes, the head, the checkpoints and the anchors that do not say the same of the same entries.
+
+    A checkpoint that the running service has just signed may be anchored a moment later.
+    """
+    anchored = [json.loads(line)["checkpoint"] for line in settings.anchors.read_text().splitlines()]
+    signed = [row.note for row in await all_at(settings.database, checkpoint)]
+    leaves = [row.leaf_hash for row in await all_at(settings.database, ledger_entry)]
+    (head,) = await all_at(settings.database, ledger_head)
+    nodes = [(row.level, row.position, row.hash) for row in await all_at(settings.database, ledger_node)]
+    frontier, grown = merkle.grown((), 0, leaves)
+    wrong = [] if nodes == sorted(grown) else ["the nodes"]
+    wrong += [] if (head.size, head.frontier) == (len(leaves), b"".join(frontier)) else ["the head"]
+    wrong += [] if anchored == signed[: len(anchored)] and len(signed) - len(anchored) <= 1 else ["the anchors"]
+    return wrong + [note for note in anchored if not is_true_of(note, leaves)]
+
+
+def is_true_of(note: str, leaves: list[bytes]) -> bool:
+    size, root = note.split("\n")[1:3]
+    return base64.b64decode(root) == merkle.root(merkle.grown((), 0, leaves[: int(size)])[0])
 
 
 async def tables_that_a_rebuild_changes(settings: Settings) -> list[str]:

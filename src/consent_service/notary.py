@@ -72,6 +72,7 @@ class Notary:
             newest = await write_alone(self._database, make)
         except LedgerRolledBack as error:
             self._judge(error.detail)
+            logger.error("%s", self._database.trust.fault)  # noqa: TRY400 (the sentence says it all)
             raise
         await self._anchor()
         return newest
@@ -96,7 +97,6 @@ class Notary:
             f"answered from it. Bring the right one back; or, to go on from this one, move the anchors away (mv "
             f"{self._file} {self._file}.rolled-back) and start the service again."
         )
-        logger.error("%s", self._database.trust.fault)
 
     def _seconds_left(self, newest: Signed | None) -> float:
         """Until the next checkpoint may be made; none after a clock that was set."""

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 from consent_service.anchors import AnchorFault
-from consent_service.core.errors import ConsentError, Unavailable
+from consent_service.core.errors import ConsentError, LedgerRolledBack, Unavailable
 from consent_service.core.ledger import KeyUse
 from consent_service.lanes import read_alone, write_alone
 from consent_service.notary import Notary
@@ -31,7 +31,7 @@ async def at_work(
     retention = functools.partial(_retain, database, keep_decisions_for, stop)
     work = (
         _every(_SECOND, "checkpoints", notary.keep_up, stop),
-        _every(_MINUTE, "looking back", notary.look_back, stop),
+        _every(_MINUTE, "looking back", functools.partial(_look_back, database, notary), stop),
         _every(_HOUR, "retention", retention, stop),
         _every(_BREATH, "rows under new keys", functools.partial(_renew, database, rotated, stop), stop),
     )
@@ -46,16 +46,33 @@ async def at_work(
 
 async def _every(seconds: float, name: str, work: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
     while not stop.is_set():
-        try:
-            await work()
-        except Unavailable:
-            logger.warning("%s: waiting for the database", name)
-        except (ConsentError, AnchorFault) as fault:
-            logger.error("%s: %s", name, fault)  # noqa: TRY400 (the sentence says it all)
-        except Exception:
-            logger.exception("%s failed; it is tried again", name)
+        done = await _done(name, work)
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), seconds)
+            await asyncio.wait_for(stop.wait(), seconds if done else max(seconds, _SECOND))
+
+
+async def _done(name: str, work: Callable[[], Awaitable[None]]) -> bool:
+    """Whether the work was done; whatever kept it from that is logged, and it is tried again."""
+    try:
+        await work()
+    except LedgerRolledBack:
+        return False  # looking back says so, once a minute
+    except Unavailable:
+        logger.warning("%s: waiting for the database", name)
+        return False
+    except (ConsentError, AnchorFault) as fault:
+        logger.error("%s: %s", name, fault)  # noqa: TRY400 (the sentence says it all)
+        return False
+    except Exception:
+        logger.exception("%s failed; it is tried again", name)
+        return False
+    return True
+
+
+async def _look_back(database: Database, notary: Notary) -> None:
+    await notary.look_back()
+    if database.trust.fault:
+        logger.error("%s", database.trust.fault)
 
 
 async def _retain(database: Database, keep_decisions_for: timedelta, stop: asyncio.Event) -> None:

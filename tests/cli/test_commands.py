@@ -80,4 +80,4 @@ def test_the_openapi_document_is_the_committed_one(tmp_path: Path) -> None:
 
 
 def test_migrating_by_hand_says_where_the_database_is(tmp_path: Path) -> None:
-    assert "migration 0002" in run(tmp_path, "migrate").stdout
+    assert "migration 0003" in run(tmp_path, "migrate").stdout

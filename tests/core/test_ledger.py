@@ -85,6 +85,19 @@ GOLDEN: list[tuple[ledger.Body, bytes]] = [
         b'"scopes":["check"]}',
     ),
     (
+        ledger.KeyChanged(
+            at=AT,
+            recorded_by="operator",
+            change=ledger.KeyChange.PUBLISHED,
+            use=ledger.KeyUse.RECEIPT,
+            kid="kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+            public_key="11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+        ),
+        b'{"at":"2026-11-23T02:10:11.512Z","change":"published","commitment":null,"kid":'
+        b'"kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k","kind":"key","public_key":'
+        b'"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","recorded_by":"operator","use":"receipt"}',
+    ),
+    (
         ledger.PolicyPublished(at=AT, recorded_by="operator", version="1", effective_at=AT, policy={"a": [1, True]}),
         b'{"at":"2026-11-23T02:10:11.512Z","commitment":null,"effective_at":"2026-11-23T02:10:11.512Z","kind":"policy",'
         b'"policy":{"a":[1,true]},"recorded_by":"operator","version":"1"}',
@@ -107,7 +120,7 @@ def test_bytes_that_are_no_entry_are_refused() -> None:
 def test_a_commitment_is_an_hmac_over_canonical_json() -> None:
     salt = bytes(range(32))
     expected = hmac.new(salt, '{"evidence":"é","staff":"T. Sato"}'.encode(), hashlib.sha256).hexdigest()
-    assert ledger.commitment(salt, {"staff": "T. Sato", "evidence": "é"}) == expected
+    assert ledger.commitment(salt, ledger.detail_bytes({"staff": "T. Sato", "evidence": "é"})) == expected
 
 
 def test_a_key_has_a_prefix_and_a_checksum() -> None:
@@ -141,3 +154,27 @@ def test_a_statements_bytes_are_canonical_whatever_it_says(purpose: str, version
     told = {"purpose": purpose, "policy_version": version, "leaves": leaves, "applied": sorted(leaves)}
     body = STATEMENT.model_copy(update=told)
     assert ledger.to_bytes(body) == rfc8785.dumps(body.model_dump(mode="json"))
+
+
+_STANDING = st.builds(
+    Standing,
+    st.sampled_from(Action),
+    st.integers(0, 10**9),
+    st.just(AT),
+    st.none() | st.just(AT),
+    st.integers(1, 99),
+    st.none() | st.just(AT),
+)
+_LEAF = st.sampled_from(["a", "a.b", "a.b.c", "b", "ab", "b.a"])  # each a part of another's name
+
+
+@given(st.lists(st.dictionaries(_LEAF, _STANDING, max_size=3), max_size=6))
+def test_leaves_that_change_one_after_another_have_the_bytes_of_all_at_once(
+    changes: list[dict[str, Standing]],
+) -> None:
+    leaves, all_at_once = Leaves(), dict[str, Standing]()
+    for change in changes:
+        leaves = leaves.changed(change)
+        all_at_once |= change
+    assert leaves.text == Leaves().changed(all_at_once).text
+    assert dict(leaves) == all_at_once

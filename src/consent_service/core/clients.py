@@ -32,7 +32,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A calling system. Empty `purposes` or `namespaces` mean all of them."""
+    """A calling system. Empty `purposes` or `namespaces` mean all of them; `trusted`: its row's seal is true."""
 
     id: str
     name: str
@@ -42,6 +42,7 @@ class Client:
     expires_at: datetime | None
     revoked_at: datetime | None
     created_at: datetime
+    trusted: bool = True
 
     def may_ask_for(self, purpose: str) -> bool:
         """Whether the purpose, or a branch above it, is in the client's registration."""
@@ -63,8 +64,10 @@ class Client:
 def authenticated(client: Client | None, scope: Scope, now: datetime) -> Client:
     """Let a live client with the scope through.
 
-    Raises Unauthenticated (which does not say whether the key ever existed) or ScopeMissing.
+    Raises Unauthenticated (which does not say whether the key ever existed), ScopeMissing or RecordUntrusted.
     """
+    if client is not None and not client.trusted:
+        raise errors.RecordUntrusted("This client's row fails its seal; see: consent-service verify.")
     if client is None or not client.is_live(now):
         raise errors.Unauthenticated("The key is unknown, revoked or expired; ask the office for a new one.")
     if scope not in client.scopes:

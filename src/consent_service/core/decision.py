@@ -44,6 +44,7 @@ class Facts(NamedTuple):
     leaf: Purpose | None
     standing: Standing | None
     membership: Membership
+    trusted: bool
     now: datetime
     zone: ZoneInfo
 
@@ -104,6 +105,11 @@ def purpose_is_not_specified(question: Question, facts: Facts) -> Reason | None:
     return Reason(ReasonCode.PURPOSE_NOT_SPECIFIED, code, nearest=() if facts.node else facts.policy.nearest(code))
 
 
+def record_is_untrusted(question: Question, facts: Facts) -> Reason | None:
+    """What somebody may have changed behind our back permits nothing, and tells nothing."""
+    return None if facts.trusted else Reason(ReasonCode.RECORD_UNTRUSTED, question.purpose)
+
+
 def no_consent_is_recorded(_: Question, facts: Facts) -> Reason | None:
     """Silence is not consent. Said alike of the unknown, the erased and the never-asked."""
     if facts.leaf and facts.leaf.basis is Basis.CONSENT and facts.standing is None:
@@ -143,6 +149,7 @@ RULES: tuple[Rule, ...] = (
     client_is_not_permitted,
     within_is_missing,
     purpose_is_not_specified,
+    record_is_untrusted,
     no_consent_is_recorded,
     consent_was_refused,
     consent_was_withdrawn,
@@ -150,7 +157,7 @@ RULES: tuple[Rule, ...] = (
     membership_has_ended,
 )
 
-STANDS_ALONE = frozenset({ReasonCode.CLIENT_NOT_PERMITTED, ReasonCode.NO_CONSENT_RECORDED})
+STANDS_ALONE = frozenset({ReasonCode.CLIENT_NOT_PERMITTED, ReasonCode.RECORD_UNTRUSTED, ReasonCode.NO_CONSENT_RECORDED})
 """Beside these no other reason is given: it would tell something of the person."""
 
 
@@ -166,11 +173,22 @@ def decide(
     """Answer a question. `state` is None for a subject that is unknown to this client."""
     asked = policy.find(question.purpose)
     node = _within(question, policy) if asked and asked.concomitant else asked
-    membership = state.membership if state else Membership()
+    membership, trusted = (state.membership, state.trusted) if state else (Membership(), True)
     leaves: Sequence[Purpose | None] = (node.leaves if node else ()) or (None,)
     standings: Mapping[str, Standing] = state.leaves if state else {}
     cases = [
-        Facts(client, policy, asked, node, leaf, standings.get(leaf.code) if leaf else None, membership, now, zone)
+        Facts(
+            client,
+            policy,
+            asked,
+            node,
+            leaf,
+            standings.get(leaf.code) if leaf else None,
+            membership,
+            trusted,
+            now,
+            zone,
+        )
         for leaf in leaves
     ]
     objections = [reason for case in cases for reason in _objections(question, case)]

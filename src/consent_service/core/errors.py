@@ -177,6 +177,15 @@ class LedgerRolledBack(ConsentError):
     code = "ledger_rolled_back"
 
 
+class RecordUntrusted(ConsentError):
+    """A row that the answer rests on fails its seal or is not the newest, so nothing is built on it.
+
+    A check of the same person is a no, with the reason of the same name.
+    """
+
+    code = "record_untrusted"
+
+
 class LedgerDamaged(ConsentError):
     """The ledger's tree does not fit together, so nothing can be proved or signed until it does."""
 

@@ -6,13 +6,14 @@ tests/core/test_keyring.py holds golden bytes.
 
 import base64
 import functools
-import hashlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from consent_service.core.people import Identifier
 from consent_service.core.signing import SigningKey
@@ -21,7 +22,6 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 KEY_ID_BYTES = 4  # of a seal
 _MAC_BYTES = 16  # of a seal
-_BLOCK_BYTES = 64  # of SHA-256
 
 Digest = Callable[[bytes], bytes]
 
@@ -151,15 +151,12 @@ def _by_id(keys: tuple[bytes, ...]) -> dict[bytes, Digest]:
 
 @functools.lru_cache(maxsize=64)
 def _keyed(key: bytes) -> Digest:
-    """HMAC-SHA-256 (RFC 2104) that has taken in its key already: half the time of the library's at every row."""
-    padded = key.ljust(_BLOCK_BYTES, b"\x00")
-    inner = hashlib.sha256(bytes(octet ^ 0x36 for octet in padded)).copy
-    outer = hashlib.sha256(bytes(octet ^ 0x5C for octet in padded)).copy
+    """HMAC-SHA-256 that has taken in its key already, to be copied: a third of the time of beginning anew."""
+    begun = HMAC(key, SHA256()).copy
 
     def digest(message: bytes) -> bytes:
-        within, around = inner(), outer()
-        within.update(message)
-        around.update(within.digest())
-        return around.digest()
+        mine = begun()
+        mine.update(message)
+        return mine.finalize()
 
     return digest

@@ -7,7 +7,6 @@ NOTE: the body's bytes are hashed and proved. Members may be added to a kind, ne
 meaning. tests/core/test_ledger.py holds golden bytes.
 """
 
-import hashlib
 import hmac
 import json
 from datetime import date, datetime
@@ -181,12 +180,12 @@ def subject_of(body: Body) -> str | None:
     return None if isinstance(body, PolicyPublished | ClientChanged | KeyChanged) else body.subject
 
 
-def commitment(salt: bytes, detail: JsonObject) -> str:
-    """HMAC-SHA-256 of the personal detail's canonical JSON under a random 32-byte salt, in hex.
+def commitment(salt: bytes, detail: bytes) -> str:
+    """HMAC-SHA-256 of the personal detail's bytes under a random 32-byte salt, in hex.
 
     While salt and detail exist, the entry proves the detail; once they are deleted, it says nothing about it.
     """
-    return hmac.new(salt, detail_bytes(detail), hashlib.sha256).hexdigest()
+    return hmac.digest(salt, detail, "sha256").hex()
 
 
 def detail_bytes(detail: JsonObject) -> bytes:

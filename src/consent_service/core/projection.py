@@ -34,10 +34,10 @@ class Leaves(Mapping[str, Standing]):
 
     def __getitem__(self, leaf: str) -> Standing:
         """What stands for one leaf."""
-        begin = self.text.find(f'"{leaf}":[')
+        begin = self._row_of(leaf)
         if begin < 0:
             raise KeyError(leaf)
-        row, _ = _JSON.raw_decode(self.text, begin + len(leaf) + len('"":'))
+        row, _ = _JSON.raw_decode(self.text, begin)
         return _from_row(*row)
 
     def __iter__(self) -> Iterator[str]:
@@ -49,9 +49,21 @@ class Leaves(Mapping[str, Standing]):
         return len(self._rows())
 
     def changed(self, standings: Mapping[str, Standing]) -> "Leaves":
-        """The same, with these leaves as they stand now."""
-        rows = self._rows() | {leaf: _to_row(standing) for leaf, standing in standings.items()}
-        return Leaves(_compact(rows)[1:-1])
+        """The same, with these leaves as they stand now; the others' rows are not read where none is new."""
+        rows = {leaf: _to_row(standing) for leaf, standing in standings.items()}
+        if any(self._row_of(leaf) < 0 for leaf in rows):
+            return Leaves(_compact(self._rows() | rows)[1:-1])
+        changed = Leaves(self.text)
+        for leaf, row in rows.items():
+            begin = changed._row_of(leaf)
+            end = changed.text.index("]", begin) + 1
+            changed.text = changed.text[:begin] + _compact(row) + changed.text[end:]
+        return changed
+
+    def _row_of(self, leaf: str) -> int:
+        """Where a leaf's row begins; negative where it has none."""
+        found = self.text.find(f'"{leaf}":[')
+        return found if found < 0 else found + len(leaf) + len('"":')
 
     def _rows(self) -> dict[str, LeafRow]:
         rows: dict[str, LeafRow] = json.loads(f"{{{self.text}}}")
@@ -63,7 +75,8 @@ class SubjectState:
     """Everything that a check rests on.
 
     `namespaces` counts the subject's identifiers by namespace, `leaves` holds what stands for each leaf that was ever
-    decided, `last_index` is the subject's last entry.
+    decided, `last_index` is the subject's last entry. One that is not `trusted` is known to exist, and no more: its row
+    fails its seal or is not the newest.
     """
 
     subject: str
@@ -72,6 +85,7 @@ class SubjectState:
     namespaces: Mapping[str, int] = field(default_factory=dict)
     leaves: Leaves = field(default_factory=Leaves)
     last_index: int = -1
+    trusted: bool = True
 
     @property
     def visible_in(self) -> Collection[str]:

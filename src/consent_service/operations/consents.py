@@ -176,7 +176,7 @@ class _Desk:
         state = visible(found, client)
         if state is None and isinstance(call.subject, Pseudonym):
             raise SubjectNotFound("No subject that you may see has this reference.")
-        return state.subject if state else self._newcomers.get(call.subject)
+        return people.trusted(state).subject if state else self._newcomers.get(call.subject)
 
     async def _newcomer(self, call: Call, client: Client) -> str:
         if not isinstance(call.subject, Identifier):

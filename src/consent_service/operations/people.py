@@ -7,7 +7,13 @@ from zoneinfo import ZoneInfo
 
 from consent_service.core import ids, ledger
 from consent_service.core.clients import Client
-from consent_service.core.errors import ClientNotPermitted, IdentifierTaken, InvalidInput, SubjectNotFound
+from consent_service.core.errors import (
+    ClientNotPermitted,
+    IdentifierTaken,
+    InvalidInput,
+    RecordUntrusted,
+    SubjectNotFound,
+)
 from consent_service.core.instants import local_date
 from consent_service.core.people import Identifier, Membership, MembershipStatus, Pseudonym, Reference
 from consent_service.core.policy import Policy, SubjectKind
@@ -128,7 +134,14 @@ async def seen(tx: ReadTx, client: Client, who: Reference) -> tuple[SubjectState
     foreign = isinstance(who, Identifier) and not client.may_touch(who.namespace)
     if state is None or foreign or not client.sees(state.visible_in):
         raise SubjectNotFound("No subject that you may see has this reference.")
-    return state, facts.as_of
+    return trusted(state), facts.as_of
+
+
+def trusted(state: SubjectState) -> SubjectState:
+    """The state, to build on. Raises RecordUntrusted when its row fails its seal or is not the newest."""
+    if not state.trusted:
+        raise RecordUntrusted("This person's record fails its seal or is not the newest; see: consent-service verify.")
+    return state
 
 
 async def _described(tx: ReadTx, client: Client, state: SubjectState, as_of: int) -> Person:

@@ -1,21 +1,27 @@
 """The table of clients."""
 
 import json
-from collections.abc import Collection
+import logging
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, select, update
 
 from consent_service.core import ledger
 from consent_service.core.clients import Client, Scope
 from consent_service.core.instants import from_text, instant
-from consent_service.store.db import ReadTx
+from consent_service.store import seals
+from consent_service.store.db import ReadTx, WriteTx
+from consent_service.store.seals import Cells
 from consent_service.store.tables import client
 
+logger = logging.getLogger(__name__)
 
-def from_row(row: Row[Any]) -> Client:
+
+def from_row(tx: ReadTx, row: Row[Any]) -> Client:
     """A row of the table, or of a query that has its columns."""
+    trusted = is_true(tx, row._mapping, row.seal)
     return Client(
         row.id,
         row.name,
@@ -25,22 +31,42 @@ def from_row(row: Row[Any]) -> Client:
         row.expires_at,
         row.revoked_at,
         row.created_at,
+        trusted,
     )
 
 
-def from_json(text: str) -> Client:
+def from_json(tx: ReadTx, text: str, seal: bytes | None) -> Client:
     """A row of the table as one JSON object."""
     row = json.loads(text)
+    row |= {name: _instant(row[name]) for name in ("expires_at", "revoked_at", "created_at")}
     return Client(
         row["id"],
         row["name"],
         frozenset(Scope(scope) for scope in json.loads(row["scopes"])),
         tuple(json.loads(row["purposes"])),
         tuple(json.loads(row["namespaces"])),
-        _instant(row["expires_at"]),
-        _instant(row["revoked_at"]),
-        instant(from_text(row["created_at"])),
+        row["expires_at"],
+        row["revoked_at"],
+        row["created_at"],
+        is_true(tx, row, seal),
     )
+
+
+def is_true(tx: ReadTx, row: Cells, seal: bytes | None) -> bool:
+    """Whether a client's row is what we wrote."""
+    true = tx.keyring.is_sealed(seals.client_message(row), seal)
+    if not true:
+        tx.trust.untrusted += 1
+        logger.error("record_untrusted: the row of client %s fails its seal", row["id"])
+    return true
+
+
+async def revoke(tx: WriteTx, revoked: Mapping[str, datetime]) -> None:
+    """Write down since when these clients' keys do not count. A row that fails its seal fails it from then on, too."""
+    for row in await tx.rows(select(client).where(client.c.id.in_(list(revoked)))) if revoked else ():
+        cells = {**row._mapping, "revoked_at": revoked[row.id]}
+        seal = tx.keyring.seal_row(seals.client_message(cells)) if is_true(tx, row._mapping, row.seal) else None
+        await tx.execute(update(client).where(client.c.id == row.id).values(revoked_at=revoked[row.id], seal=seal))
 
 
 def _instant(text: str | None) -> datetime | None:
@@ -66,19 +92,19 @@ def to_row(index: int, body: ledger.ClientChanged) -> dict[str, object]:
 async def by_key_hash(tx: ReadTx, key_hash: str) -> Client | None:
     """The client that holds the key, live or not."""
     row = await tx.first(select(client).where(client.c.key_hash == key_hash))
-    return from_row(row) if row else None
+    return from_row(tx, row) if row else None
 
 
 async def by_id(tx: ReadTx, client_id: str) -> tuple[Client, str] | None:
     """The client of this id, and its key's hash."""
     row = await tx.first(select(client).where(client.c.id == client_id))
-    return (from_row(row), row.key_hash) if row else None
+    return (from_row(tx, row), row.key_hash) if row else None
 
 
 async def live_by_name(tx: ReadTx, name: str) -> Client | None:
     """The client of this name that is not revoked."""
     row = await tx.first(select(client).where(client.c.name == name, client.c.revoked_at.is_(None)))
-    return from_row(row) if row else None
+    return from_row(tx, row) if row else None
 
 
 async def live_named(tx: ReadTx, names: Collection[str]) -> dict[str, Client]:
@@ -86,7 +112,7 @@ async def live_named(tx: ReadTx, names: Collection[str]) -> dict[str, Client]:
     if not names:
         return {}
     rows = await tx.rows(select(client).where(client.c.name.in_(list(names)), client.c.revoked_at.is_(None)))
-    found = [from_row(row) for row in rows]
+    found = [from_row(tx, row) for row in rows]
     return {one.name: one for one in found if one.is_live(tx.now)}
 
 
@@ -96,4 +122,4 @@ async def page(tx: ReadTx, *, after: str | None, limit: int) -> list[Client]:
     if after is not None:
         last = select(client.c.index).where(client.c.id == after).scalar_subquery()
         query = query.where(client.c.index > last)
-    return [from_row(row) for row in await tx.rows(query)]
+    return [from_row(tx, row) for row in await tx.rows(query)]

@@ -58,16 +58,36 @@ class Driver(Protocol):
     async def insert(self, table: Table, rows: Sequence[Sequence[object]]) -> None:
         """Insert rows, the cells in the order of the table's columns."""
 
+    async def upsert(self, table: Table, rows: Sequence[Sequence[object]]) -> None:
+        """The same, in place of the rows that have their primary keys."""
+
+
+def _upserting(table: Table, place: str) -> str:
+    names = [column.name for column in table.columns]
+    key = [column.name for column in table.primary_key]
+    told = ", ".join(f'"{name}" = excluded."{name}"' for name in names if name not in key)
+    into = f"{table.name} ({', '.join(map(_quoted, names))})"
+    places = ", ".join(f"{place}{number}" for number in range(1, len(names) + 1))
+    return f"INSERT INTO {into} VALUES ({places}) ON CONFLICT ({', '.join(map(_quoted, key))}) DO UPDATE SET {told}"
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
 
 class _PostgresDriver:
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 (asyncpg has no types)
         self.fetch = connection.fetch
         self.execute = connection.execute
         self._copy = connection.copy_records_to_table
+        self._many = connection.executemany
 
     async def insert(self, table: Table, rows: Sequence[Sequence[object]]) -> None:
         """COPY: it takes Python less than half of what an INSERT takes, and PostgreSQL no more."""
         await self._copy(table.name, records=rows, columns=[column.name for column in table.columns])
+
+    async def upsert(self, table: Table, rows: Sequence[Sequence[object]]) -> None:
+        await self._many(_upserting(table, "$"), rows)
 
 
 class _SqliteDriver:
@@ -75,7 +95,7 @@ class _SqliteDriver:
         self._connection = connection
 
     async def fetch(self, statement: str, *arguments: object) -> Sequence[Sequence[Any]]:
-        return list(await self._connection.execute_fetchall(statement, arguments))
+        return list(await self._connection.execute_fetchall(statement, [_cell(one) for one in arguments]))
 
     async def execute(self, statement: str) -> None:
         await self._connection.execute_fetchall(statement)
@@ -83,12 +103,30 @@ class _SqliteDriver:
     async def insert(self, table: Table, rows: Sequence[Sequence[object]]) -> None:
         names = ", ".join(f'"{column.name}"' for column in table.columns)
         places = ", ".join("?" * len(table.columns))
-        cells = [[_cell(cell) for cell in row] for row in rows]
-        await self._connection.executemany(f"INSERT INTO {table.name} ({names}) VALUES ({places})", cells)
+        await self._many(f"INSERT INTO {table.name} ({names}) VALUES ({places})", rows)
+
+    async def upsert(self, table: Table, rows: Sequence[Sequence[object]]) -> None:
+        await self._many(_upserting(table, "?"), rows)
+
+    async def _many(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
+        await self._connection.executemany(statement, [[_cell(cell) for cell in row] for row in rows])
 
 
 def _cell(value: object) -> object:
     return to_text(value) if isinstance(value, datetime) else value
+
+
+@dataclass(slots=True)
+class Trust:
+    """Whether the database may be answered from.
+
+    `fault` is the sentence that says why not, and what to do; `largest` the largest size of the ledger that was seen;
+    `untrusted` counts the rows that failed their seals or were not the newest.
+    """
+
+    fault: str | None = None
+    largest: int = 0
+    untrusted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +134,7 @@ class ReadTx:
     """A transaction that may not write: one snapshot where a single statement is asked.
 
     `now` is the clock's reading when the transaction began; `compiled` caches published policy versions, which never
-    change.
+    change. `trust` is the database's, and `floor` the size that the ledger was known to have before the transaction.
     """
 
     _connection: AsyncConnection
@@ -105,6 +143,8 @@ class ReadTx:
     now: datetime
     compiled: dict[str, Policy]
     entropy: Entropy
+    trust: Trust
+    floor: int
 
     @property
     def dialect(self) -> str:
@@ -152,12 +192,10 @@ class WriteTx(ReadTx):
         if rows:
             await self._driver.insert(table, rows)
 
-
-@dataclass(slots=True)
-class Trust:
-    """Whether the database may be answered from. `fault` is the sentence that says why not, and what to do."""
-
-    fault: str | None = None
+    async def upsert(self, table: Table, rows: Sequence[Sequence[object]]) -> None:
+        """The same, in place of the rows that have their primary keys."""
+        if rows:
+            await self._driver.upsert(table, rows)
 
 
 @dataclass(slots=True, eq=False)
@@ -188,7 +226,7 @@ class Database:
         with _translated():
             async with self.reading.connect() as connection:
                 driver = await _driver(connection)
-                yield ReadTx(connection, driver, self.keyring, self.clock(), self.compiled, self.entropy)
+                yield ReadTx(connection, driver, *self._given())
 
     def write(self) -> AbstractAsyncContextManager[WriteTx]:
         """Open a writing transaction and commit it at the end.
@@ -204,6 +242,10 @@ class Database:
         self._refuse_distrusted()
         return self._write(_BEGIN_SNAPSHOT)
 
+    def _given(self) -> tuple[Keyring, datetime, dict[str, Policy], Entropy, Trust, int]:
+        """What every transaction is given."""
+        return self.keyring, self.clock(), self.compiled, self.entropy, self.trust, self.trust.largest
+
     def _refuse_distrusted(self) -> None:
         if self.trust.fault is not None:
             raise LedgerRolledBack(self.trust.fault)
@@ -215,7 +257,7 @@ class Database:
                 driver = await _driver(connection)
                 try:
                     await driver.execute(begin[connection.dialect.name])
-                    yield WriteTx(connection, driver, self.keyring, self.clock(), self.compiled, self.entropy)
+                    yield WriteTx(connection, driver, *self._given())
                     await _commit(connection, driver)
                 except BaseException as error:
                     await _undo(connection, driver, error)

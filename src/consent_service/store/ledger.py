@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, delete, select
 
 from consent_service.core import ledger, merkle
 from consent_service.core.keyring import KEY_BYTES, NONCE_BYTES, opened, seal
@@ -18,6 +18,15 @@ from consent_service.store.tables import entry_detail, ledger_entry, ledger_head
 EntryRow = tuple[int, datetime, str, str | None, bytes, bytes]
 
 _SALT_BYTES = 32
+_THE_HEAD = 1
+_LOCKED_HEAD = {
+    "postgresql": "SELECT size, at, frontier FROM ledger_head FOR UPDATE",
+    "sqlite": "SELECT size, at, frontier FROM ledger_head",
+}
+_KEYS = {
+    "postgresql": "SELECT subject, wrapped_key FROM subject_key WHERE subject = ANY($1::text[])",
+    "sqlite": "SELECT subject, wrapped_key FROM subject_key WHERE subject IN (SELECT value FROM json_each(?1))",
+}
 _BATCH = 1000
 
 
@@ -77,9 +86,9 @@ class Append:
         self._size = size
         self._frontier = frontier
         self._entries: list[EntryRow] = []
-        self._details: list[dict[str, object]] = []
-        self._keys: dict[str, bytes] = {}
-        self._new_keys: list[dict[str, object]] = []
+        self._details: list[tuple[int, bytes, bytes]] = []
+        self._wrapped: dict[str, bytes] = {}
+        self._new_keys: list[tuple[str, bytes]] = []
 
     @property
     def as_of(self) -> int:
@@ -89,16 +98,16 @@ class Append:
     async def load(self, states: Iterable[SubjectState]) -> None:
         """Make known the subjects that entries will be about: their states, read under this lock, and their keys."""
         self.changes.states.update((state.subject, state) for state in states)
-        wanted = [subject for subject in self.changes.states if subject not in self._keys]
+        wanted = [subject for subject in self.changes.states if subject not in self._wrapped]
         if not wanted:
             return
-        for row in await self._tx.rows(select(subject_key).where(subject_key.c.subject.in_(wanted))):
-            self._keys[row.subject] = self._tx.keyring.unwrap(row.subject, row.wrapped_key)
+        asked: object = wanted if self._tx.dialect == "postgresql" else json.dumps(wanted)
+        self._wrapped.update([(name, key) for name, key in await self._tx.fetch(_KEYS[self._tx.dialect], asked)])
 
     def add(self, body: ledger.Body, detail: ledger.JsonObject | None = None) -> int:
         """Add one entry, fold it into the projection, and answer its index. `detail` is what is personal in it."""
         index, subject = self.as_of, ledger.subject_of(body)
-        if isinstance(body, ledger.SubjectRecorded) and subject not in self._keys:
+        if isinstance(body, ledger.SubjectRecorded) and subject not in self._wrapped:
             self._make_key(body.subject)
         if detail is not None and subject is not None:
             body = self._with_detail(index, subject, body, detail)
@@ -115,29 +124,30 @@ class Append:
         frontier, nodes = merkle.grown(tree.split(self._frontier), self._size, leaf_hashes)
         await tx.insert(ledger_entry, self._entries)
         await tx.insert(ledger_node, nodes)
-        await tx.execute(insert(subject_key), self._new_keys)
-        await tx.execute(insert(entry_detail), self._details)
+        await tx.insert(subject_key, self._new_keys)
+        await tx.insert(entry_detail, self._details)
         await self.changes.write(tx)
-        await tx.execute(update(ledger_head).values(size=size, at=self.at, frontier=b"".join(frontier)))
+        await tx.upsert(ledger_head, [(_THE_HEAD, size, self.at, b"".join(frontier))])
 
     def _make_key(self, subject: str) -> None:
         key, nonce = self._tx.entropy(KEY_BYTES), self._tx.entropy(NONCE_BYTES)
-        self._keys[subject] = key
-        self._new_keys.append({"subject": subject, "wrapped_key": self._tx.keyring.wrap(subject, key, nonce)})
+        self._wrapped[subject] = self._tx.keyring.wrap(subject, key, nonce)
+        self._new_keys.append((subject, self._wrapped[subject]))
 
     def _with_detail(self, index: int, subject: str, body: ledger.Body, detail: ledger.JsonObject) -> ledger.Body:
         salt, nonce = self._tx.entropy(_SALT_BYTES), self._tx.entropy(NONCE_BYTES)
-        sealed = seal(self._keys[subject], ledger.detail_bytes(detail), nonce, _context(index, subject))
-        self._details.append({"index": index, "salt": salt, "ciphertext": sealed})
-        return body.model_copy(update={"commitment": ledger.commitment(salt, detail)})
+        key, clear = self._tx.keyring.unwrap(subject, self._wrapped[subject]), ledger.detail_bytes(detail)
+        self._details.append((index, salt, seal(key, clear, nonce, _context(index, subject))))
+        return body.model_copy(update={"commitment": ledger.commitment(salt, clear)})
 
 
 async def begin(tx: WriteTx) -> Append:
     """Lock the head. From here to the commit nobody else appends, and whoever waited sees what was appended."""
-    row = await tx.first(select(ledger_head).with_for_update())
-    if row is None:
+    rows = await tx.fetch(_LOCKED_HEAD[tx.dialect])
+    if not rows:
         raise LookupError("the ledger has no head row; its migration did not run")
-    return Append(tx, row.size, row.at, row.frontier)
+    size, at, frontier = rows[0]
+    return Append(tx, size, tx.loaded(at), frontier)
 
 
 _ENTRIES = (

@@ -1,16 +1,21 @@
 """The published policy versions."""
 
 import json
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, select
 
+from consent_service.core.errors import RecordUntrusted
 from consent_service.core.policy import Policy
 from consent_service.core.policy_file import from_document
+from consent_service.store import seals
 from consent_service.store.db import ReadTx
 from consent_service.store.tables import policy_version
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,13 @@ class Published:
     effective_at: datetime
     published_at: datetime
     index: int
+
+
+def _refuse_untrue(tx: ReadTx, row: Row[Any]) -> None:
+    if not tx.keyring.is_sealed(seals.policy_message(row._mapping), row.seal):
+        tx.trust.untrusted += 1
+        logger.error("record_untrusted: the row of policy version %s fails its seal", row.version)
+        raise RecordUntrusted("The policy version's row fails its seal; see: consent-service verify.")
 
 
 async def compiled(tx: ReadTx, version: str) -> Policy | None:
@@ -62,5 +74,6 @@ def _published(tx: ReadTx, row: Row[Any]) -> Published:
 
 def _compiled(tx: ReadTx, row: Row[Any]) -> Policy:
     if row.version not in tx.compiled:
+        _refuse_untrue(tx, row)
         tx.compiled[row.version] = from_document(json.loads(row.document), name=row.version)
     return tx.compiled[row.version]

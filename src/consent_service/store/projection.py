@@ -4,25 +4,31 @@
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, text, update
+from sqlalchemy import bindparam, delete, insert, select
 
 from consent_service.core import ledger, projection
 from consent_service.core.clients import Client
+from consent_service.core.errors import LedgerRolledBack
 from consent_service.core.instants import to_text
 from consent_service.core.keyring import Keyring
 from consent_service.core.people import Identifier, Pseudonym, Reference, identifier
+from consent_service.core.policy import SubjectKind
 from consent_service.core.projection import SubjectState
-from consent_service.store import clients, keys
+from consent_service.store import clients, keys, seals
 from consent_service.store.db import ReadTx, WriteTx
+from consent_service.store.seals import Cells
 from consent_service.store.tables import client, policy_version, signing_key, subject_identifier, subject_state
 
 TABLES = (subject_state, subject_identifier, policy_version, client, signing_key)
 """What a rebuild empties and fills again."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +52,38 @@ class Facts:
 _FACTS_POSTGRESQL = """
 SELECT 'head' AS what, CAST(NULL AS bigint) AS place, h.size AS number, h.at AS at, CAST(NULL AS text) AS name,
   (SELECT p.version FROM policy_version p WHERE p.effective_at <= greatest(h.at, $1::timestamptz)
-   ORDER BY p.effective_at DESC, p."index" DESC LIMIT 1) AS document
+   ORDER BY p.effective_at DESC, p."index" DESC LIMIT 1) AS document, CAST(NULL AS bytea) AS seal,
+  CAST(NULL AS boolean) AS outdated, CAST(NULL AS text) AS namespace, CAST(NULL AS bigint) AS named_at,
+  CAST(NULL AS bytea) AS named_seal
 FROM ledger_head h
 UNION ALL
-SELECT 'client', CAST(NULL AS bigint), CAST(NULL AS bigint), NULL, k.key_hash, CAST(row_to_json(c) AS text)
+SELECT 'client', NULL, NULL, NULL, k.key_hash, CAST(row_to_json(c) AS text), c.seal, NULL, NULL, NULL, NULL
 FROM unnest($2::text[]) k(key_hash)
 JOIN LATERAL (SELECT * FROM client WHERE key_hash = k.key_hash LIMIT 1) c ON true
 UNION ALL
-SELECT 'subject', q.place, s.last_index, NULL, s.subject, s.document
+SELECT 'subject', q.place, s.last_index, NULL, s.subject, s.document, s.seal,
+  EXISTS (SELECT 1 FROM ledger_entry e WHERE e.subject = s.subject AND e."index" > s.last_index),
+  i.namespace, i."index", i.seal
 FROM unnest($3::text[], $4::text[]) WITH ORDINALITY q(lookup, subject, place)
-LEFT JOIN LATERAL (SELECT subject FROM subject_identifier WHERE lookup = q.lookup LIMIT 1) i ON true
+LEFT JOIN LATERAL (SELECT * FROM subject_identifier WHERE lookup = q.lookup LIMIT 1) i ON true
 JOIN LATERAL (SELECT * FROM subject_state WHERE subject = coalesce(i.subject, q.subject) LIMIT 1) s ON true
 """
 
 _FACTS_SQLITE = """
 SELECT 'head' AS what, NULL AS place, h.size AS number, h.at AS at, NULL AS name,
   (SELECT p.version FROM policy_version p WHERE p.effective_at <= max(h.at, ?1)
-   ORDER BY p.effective_at DESC, p."index" DESC LIMIT 1) AS document
+   ORDER BY p.effective_at DESC, p."index" DESC LIMIT 1) AS document, NULL AS seal, NULL AS outdated,
+  NULL AS namespace, NULL AS named_at, NULL AS named_seal
 FROM ledger_head h
 UNION ALL
-SELECT 'client', NULL, NULL, NULL, c.key_hash, json_object('id', c.id, 'name', c.name, 'scopes', c.scopes,
-  'purposes', c.purposes, 'namespaces', c.namespaces, 'expires_at', c.expires_at, 'revoked_at', c.revoked_at,
-  'created_at', c.created_at)
+SELECT 'client', NULL, NULL, NULL, c.key_hash, json_object('id', c.id, 'name', c.name, 'key_hash', c.key_hash,
+  'scopes', c.scopes, 'purposes', c.purposes, 'namespaces', c.namespaces, 'expires_at', c.expires_at,
+  'revoked_at', c.revoked_at, 'created_at', c.created_at, 'index', c."index"), c.seal, NULL, NULL, NULL, NULL
 FROM json_each(?2) k JOIN client c ON c.key_hash = k.value
 UNION ALL
-SELECT 'subject', q.key + 1, s.last_index, NULL, s.subject, s.document
+SELECT 'subject', q.key + 1, s.last_index, NULL, s.subject, s.document, s.seal,
+  EXISTS (SELECT 1 FROM ledger_entry e WHERE e.subject = s.subject AND e."index" > s.last_index),
+  i.namespace, i."index", i.seal
 FROM json_each(?3) q
 LEFT JOIN subject_identifier i ON i.lookup = json_extract(q.value, '$[0]')
 JOIN subject_state s ON s.subject = coalesce(i.subject, json_extract(q.value, '$[1]'))
@@ -87,35 +100,70 @@ async def facts_for(tx: ReadTx, key_hashes: Collection[str], subjects: Sequence[
     else:
         pairs = json.dumps(list(zip(lookups, pseudonyms, strict=True)))
         rows = await tx.fetch(_FACTS_SQLITE, to_text(tx.now), json.dumps(keys), pairs)
-    return _facts(tx, rows, len(subjects))
+    return _facts(tx, rows, lookups)
 
 
-def _facts(tx: ReadTx, rows: Sequence[Sequence[Any]], count: int) -> Facts:
+def _facts(tx: ReadTx, rows: Sequence[Sequence[Any]], lookups: Sequence[str | None]) -> Facts:
     known: dict[str, Client] = {}
-    states: list[SubjectState | None] = [None] * count
+    states: list[SubjectState | None] = [None] * len(lookups)
     size, at, version = 0, tx.now, None
-    for what, place, number, head_at, name, document in rows:
+    for what, place, number, head_at, name, document, seal, *rest in rows:
         if what == "subject":
-            states[place - 1] = projection.from_document(name, number, document)
+            states[place - 1] = _state(tx, name, number, document, seal, lookups[place - 1], *rest)
         elif what == "client":
-            known[name] = clients.from_json(document)
+            known[name] = clients.from_json(tx, document, seal)
         else:
             size, at, version = number, max(tx.now, tx.loaded(head_at)), document
+    _refuse_shrunken(tx, size)
     return Facts(size, at, version, known, states)
 
 
+def _refuse_shrunken(tx: ReadTx, size: int) -> None:
+    """Each process keeps the largest head that it saw. Raises LedgerRolledBack for a smaller one."""
+    if size < tx.floor:
+        raise LedgerRolledBack(
+            f"The ledger has {size} entries and had {tx.floor}; bring back the right database. See docs/ledger.md."
+        )
+    tx.trust.largest = max(tx.trust.largest, size)
+
+
+def _state(
+    tx: ReadTx,
+    subject: str,
+    last_index: int,
+    document: str,
+    seal: bytes | None,
+    lookup: str | None,
+    outdated: bool,
+    namespace: str | None,
+    named_at: int | None,
+    named_seal: bytes | None,
+) -> SubjectState:
+    """The state, if its row is true and the newest, and if the identifier's row that led to it is true and its own."""
+    ring = tx.keyring
+    if not outdated and ring.is_sealed(seals.state_message(subject, last_index, document), seal):
+        state = projection.from_document(subject, last_index, document)
+        if namespace is None or lookup is None or named_at is None:
+            return state
+        named = seals.identifier_message(lookup, namespace, subject, named_at)
+        if namespace in state.namespaces and ring.is_sealed(named, named_seal):
+            return state
+    return _untrusted(tx, subject, namespace)
+
+
+def _untrusted(tx: ReadTx, subject: str, namespace: str | None) -> SubjectState:
+    """What stands in for a state that somebody may have changed behind our back."""
+    tx.trust.untrusted += 1
+    logger.error("record_untrusted: the row of %s, or an identifier's, fails its seal or is not the newest", subject)
+    return SubjectState(subject, SubjectKind.STUDENT, namespaces={namespace: 1} if namespace else {}, trusted=False)
+
+
 async def states_of(tx: ReadTx, subjects: Iterable[str]) -> dict[str, SubjectState]:
-    """The states of the subjects that exist, by pseudonym."""
+    """The states of the subjects that exist, by pseudonym, as their rows say; nothing is checked."""
     query = select(subject_state).where(subject_state.c.subject.in_(list(subjects)))
     return {
         row.subject: projection.from_document(row.subject, row.last_index, row.document) for row in await tx.rows(query)
     }
-
-
-_UPSERT_STATE = text(
-    "INSERT INTO subject_state (subject, last_index, document) VALUES (:subject, :last_index, :document) "
-    "ON CONFLICT (subject) DO UPDATE SET last_index = excluded.last_index, document = excluded.document"
-)
 
 
 class Changes:
@@ -128,10 +176,10 @@ class Changes:
         self.states: dict[str, SubjectState] = {}
         self._keyring = keyring
         self._changed: set[str] = set()
-        self._identifiers: dict[str, dict[str, object] | None] = {}
+        self._identifiers: dict[str, tuple[str, str, str, int] | None] = {}
         self._policies: list[dict[str, object]] = []
         self._clients: dict[str, dict[str, object]] = {}
-        self._revoked: list[dict[str, object]] = []
+        self._revoked: dict[str, datetime] = {}
         self._keys: dict[str, dict[str, object]] = {}
 
     def add(self, index: int, body: ledger.Body, detail: ledger.JsonObject | None) -> None:
@@ -144,7 +192,7 @@ class Changes:
             case ledger.ClientChanged() if body.client in self._clients:
                 self._clients[body.client]["revoked_at"] = body.at
             case ledger.ClientChanged():
-                self._revoked.append({"revoked": body.client, "at": body.at})
+                self._revoked[body.client] = body.at
             case ledger.KeyChanged():
                 self._keys[body.kid] = keys.to_row(index, body)
             case _:
@@ -155,30 +203,35 @@ class Changes:
         self._changed.add(body.subject)
         if isinstance(body, ledger.IdentifierChanged) and detail is not None:
             name = identifier(str(detail["identifier"]), default_namespace=body.namespace)
-            row = {"namespace": body.namespace, "subject": body.subject, "index": index}
-            self._identifiers[self._keyring.lookup(name)] = row if body.change == "added" else None
+            lookup = self._keyring.lookup(name)
+            added = (lookup, body.namespace, body.subject, index) if body.change == "added" else None
+            self._identifiers[lookup] = added
 
     async def write(self, tx: WriteTx) -> None:
-        """Write what was collected, a statement for each table."""
-        changed = [self.states[subject] for subject in self._changed]
-        await tx.execute(_UPSERT_STATE, [_state_row(state) for state in changed])
+        """Write what was collected, each row sealed, a statement for each table."""
+        ring = self._keyring
+        await tx.upsert(subject_state, [_state_row(ring, self.states[subject]) for subject in self._changed])
         gone = [{"gone": lookup} for lookup in self._identifiers]
-        added = [{"lookup": lookup, **row} for lookup, row in self._identifiers.items() if row]
         await tx.execute(delete(subject_identifier).where(subject_identifier.c.lookup == bindparam("gone")), gone)
-        await tx.execute(insert(subject_identifier), added)
-        await tx.execute(insert(policy_version), self._policies)
-        revoke = update(client).where(client.c.id == bindparam("revoked")).values(revoked_at=bindparam("at"))
-        await tx.execute(revoke, self._revoked)  # before the new ones, which may take the name
-        await tx.execute(insert(client), list(self._clients.values()))
+        added = [row for row in self._identifiers.values() if row]
+        named = [(*row, ring.seal_row(seals.identifier_message(*row))) for row in added]
+        await tx.insert(subject_identifier, named)
+        await tx.execute(insert(policy_version), [_sealed(ring, row, seals.policy_message) for row in self._policies])
+        await clients.revoke(tx, self._revoked)  # before the new ones, which may take the name
+        made = [_sealed(ring, row, seals.client_message) for row in self._clients.values()]
+        await tx.execute(insert(client), made)
         await tx.execute(keys.UPSERT, list(self._keys.values()))
 
 
-def _state_row(state: SubjectState) -> dict[str, object]:
-    return {
-        "subject": state.subject,
-        "last_index": state.last_index,
-        "document": projection.to_document(state),
-    }
+def _state_row(ring: Keyring, state: SubjectState) -> tuple[object, ...]:
+    """The cells in the order of the table's columns."""
+    document = projection.to_document(state)
+    message = seals.state_message(state.subject, state.last_index, document)
+    return state.subject, state.last_index, document, ring.seal_row(message)
+
+
+def _sealed(ring: Keyring, row: dict[str, object], message: Callable[[Cells], bytes]) -> dict[str, object]:
+    return {**row, "seal": ring.seal_row(message(row))}
 
 
 def _policy_row(index: int, body: ledger.PolicyPublished) -> dict[str, object]:

@@ -3,8 +3,9 @@
 NOTE: what a seal is over may never change while rows hold seals. tests/store/test_seals.py holds golden bytes.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Column, Row, Table, bindparam, select, update
@@ -14,36 +15,53 @@ from consent_service.core.keyring import KEY_ID_BYTES, NONCE_BYTES
 from consent_service.store.db import ReadTx, WriteTx
 from consent_service.store.tables import client, policy_version, subject_identifier, subject_key, subject_state
 
+Cells = Mapping[Any, Any]
+"""A row's cells by the names of their columns."""
+
+_LISTS = ("scopes", "purposes", "namespaces")
+
 PAGE = 200
 """Rows that are looked at in one transaction: few enough that nobody waits."""
 
 
+def state_message(subject: str, last_index: int, document: str) -> bytes:
+    """What the seal of a subject's state is over."""
+    return f"state\x00{subject}\x00{last_index}\x00{document}".encode()
+
+
 def identifier_message(lookup: str, namespace: str, subject: str, index: int) -> bytes:
     """What the seal of an identifier's row is over."""
-    return _joined("identifier", lookup, namespace, subject, index)
+    return f"identifier\x00{lookup}\x00{namespace}\x00{subject}\x00{index}".encode()
 
 
 def _state_message(row: Row[Any]) -> bytes:
-    return _joined("state", row.subject, row.last_index, row.document)
+    return state_message(row.subject, row.last_index, row.document)
 
 
 def _identifier_message(row: Row[Any]) -> bytes:
     return identifier_message(row.lookup, row.namespace, row.subject, _index(row))
 
 
-def _client_message(row: Row[Any]) -> bytes:
-    instants = [to_text(at) if at else "" for at in (row.created_at, row.expires_at, row.revoked_at)]
-    lists = (row.scopes, row.purposes, row.namespaces)
-    return _joined("client", row.id, row.name, row.key_hash, *lists, *instants, _index(row))
+def client_message(row: Cells) -> bytes:
+    """What the seal of a client's row is over."""
+    return _joined(
+        "client", row, ("id", "name", "key_hash", *_LISTS, "created_at", "expires_at", "revoked_at", "index")
+    )
 
 
-def _policy_message(row: Row[Any]) -> bytes:
-    instants = (to_text(row.effective_at), to_text(row.published_at))
-    return _joined("policy", row.version, *instants, _index(row), row.document)
+def policy_message(row: Cells) -> bytes:
+    """What the seal of a policy version is over."""
+    return _joined("policy", row, ("version", "effective_at", "published_at", "index", "document"))
 
 
-def _joined(*parts: str | int) -> bytes:
-    return "\x00".join(map(str, parts)).encode()
+def _joined(kind: str, row: Cells, names: Sequence[str]) -> bytes:
+    return "\x00".join([kind, *(_as_text(row[name]) for name in names)]).encode()
+
+
+def _as_text(cell: object) -> str:
+    if cell is None:
+        return ""
+    return to_text(cell) if isinstance(cell, datetime) else str(cell)
 
 
 def _index(row: Row[Any]) -> int:
@@ -60,8 +78,8 @@ class Sealed:
 
 
 SEALED = (
-    Sealed(policy_version, policy_version.c.version, _policy_message),
-    Sealed(client, client.c.id, _client_message),
+    Sealed(policy_version, policy_version.c.version, lambda row: policy_message(row._mapping)),
+    Sealed(client, client.c.id, lambda row: client_message(row._mapping)),
     Sealed(subject_identifier, subject_identifier.c.lookup, _identifier_message),
     Sealed(subject_state, subject_state.c.subject, _state_message),
 )

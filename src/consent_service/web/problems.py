@@ -56,6 +56,7 @@ KINDS: Mapping[str, Kind] = {
     "internal": Kind(500, "Something went wrong in the service"),
     "overloaded": Kind(503, "The service has more to do than it can"),
     "unavailable": Kind(503, "The database cannot be asked"),
+    "record_untrusted": Kind(503, "A record fails its integrity check"),
     "ledger_rolled_back": Kind(503, "The database lacks entries that were there"),
     "ledger_damaged": Kind(503, "The ledger's tree does not fit together"),
     "not_ready": Kind(503, "The service is not ready"),
