@@ -1,7 +1,7 @@
 """Keys: the ledger is brought to where the held ones stand, and rows are brought under the active ones."""
 
 import dataclasses
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -52,9 +52,10 @@ async def wrong(tx: ReadTx, held: Held) -> list[KeyUse]:
 async def reconcile(tx: WriteTx, held: Held) -> Known:
     """Enter into the ledger what changed with the held keys; answers every key as it stands then.
 
-    Raises KeyFault when a use would be left without an active key.
+    Raises KeyFault when an active key is not held, or a use would be left without one.
     """
     append = await ledger_store.begin(tx)
+    _refuse_wrong(await wrong(tx, held))
     _enter(append, keys.moves(held, await key_store.known(tx)))
     await append.write()
     await key_store.forget_marks(tx)
@@ -63,6 +64,18 @@ async def reconcile(tx: WriteTx, held: Held) -> Known:
     if lacking := [keys.name_of(use) for use in KeyUse if use not in active]:
         raise KeyFault(f"{', '.join(lacking)}: every key that it holds is retired or revoked; add a new line to it")
     return now
+
+
+async def in_use(tx: ReadTx, held: Held) -> Known:
+    """Every key as it stands. Raises KeyFault when the held ones are not those that the database was written with."""
+    _refuse_wrong(await wrong(tx, held))
+    return await key_store.known(tx)
+
+
+def _refuse_wrong(uses: Sequence[KeyUse]) -> None:
+    if uses:
+        names = ", ".join(map(keys.name_of, uses))
+        raise KeyFault(f"{names}: not what this database was written with; bring back the right one")
 
 
 async def revoke(tx: WriteTx, kid: str, held: Held) -> Key:
