@@ -17,7 +17,7 @@ from consent_service import worker
 from consent_service.app import Service, StartFault, running
 from consent_service.core import checkpoint
 from consent_service.core.clients import Scope
-from consent_service.core.errors import LedgerRolledBack, Unavailable
+from consent_service.core.errors import LedgerDamaged, LedgerRolledBack, Unavailable
 from consent_service.lanes import read_alone, write_alone
 from consent_service.operations import clients, ledger
 from consent_service.operations.clients import NewClient
@@ -334,6 +334,19 @@ async def test_the_worker_signs_what_is_recorded_and_looks_back(
 
 def at_work(service: Service) -> AbstractAsyncContextManager[None]:
     return worker.at_work(service.database, timedelta(days=400), service.notary, service.rotated)
+
+
+async def test_a_tree_that_does_not_fit_together_keeps_nothing_from_starting(settings: Settings, clock: Clock) -> None:
+    async with without_worker(settings, clock) as service:
+        while await grown(service) < 40:
+            pass
+        await lift_triggers(service.database)
+        await tamper(service.database, ledger_node.delete().where(ledger_node.c.position == 1))
+    clock.advance(seconds=2)
+    async with without_worker(settings, clock) as service:
+        assert service.database.trust.fault is None
+        with pytest.raises(LedgerDamaged):
+            await service.notary.covering(await grown(service))
 
 
 async def test_rebuild_leaves_the_tree_alone(school: School) -> None:

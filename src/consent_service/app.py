@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import gc
+import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
@@ -17,6 +18,7 @@ from consent_service.anchors import AnchorFault
 from consent_service.core.authzen import Vocabulary
 from consent_service.core.clients import Scope
 from consent_service.core.decision import Decision
+from consent_service.core.errors import LedgerDamaged
 from consent_service.core.ids import Entropy
 from consent_service.core.instants import instant
 from consent_service.lanes import Gate, Lane, write_alone
@@ -33,6 +35,8 @@ from consent_service.store.db import Database, WriteTx
 from consent_service.web.application import application
 from consent_service.web.deps import Room
 from consent_service.web.edge import Measures
+
+logger = logging.getLogger(__name__)
 
 FIRST_CLIENT = "first-client"
 _BULK_AT_ONCE = 4
@@ -190,6 +194,8 @@ async def _prepare(
             await notary.keep_up()  # anchors what a crash left between its commit and its anchor
     except AnchorFault as fault:
         raise StartFault(str(fault)) from fault
+    except LedgerDamaged as fault:
+        logger.error("%s Checks and statements go on.", fault)  # noqa: TRY400 (the sentence says it all)
 
 
 async def _fill(database: Database, settings: Settings, *, embedded: bool, with_examples: bool) -> None:

@@ -4,7 +4,10 @@ from enum import StrEnum
 
 TITLE = "Consent service"
 
-READING = ("unauthenticated", "scope_missing", "too_many_requests", "internal", "overloaded", "unavailable")
+PUBLIC = ("too_many_requests", "internal", "unavailable", "ledger_rolled_back")
+"""The problems that every operation that asks the database can have."""
+
+READING = ("unauthenticated", "scope_missing", *PUBLIC, "overloaded")
 """The problems that every operation with a key can have."""
 
 WRITING = (
