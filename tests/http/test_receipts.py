@@ -20,7 +20,7 @@ from consent_service.policies import shipped
 from consent_service.settings import Settings
 from consent_service.store import ledger
 from consent_service.store.db import WriteTx
-from consent_service.store.tables import ledger_entry, subject_key
+from consent_service.store.tables import ledger_entry, subject_key, subject_state
 from tests.authzen import publish
 from tests.clock import Clock
 from tests.receipts import assert_27560, assert_kantara, claims_of, header_of
@@ -278,6 +278,17 @@ async def test_the_erased_have_no_receipts_any_more(school: School) -> None:
         gone = await school.get(f"{path}?format={name}")
         assert (gone.status_code, gone.json()["code"]) == (410, "subject_erased")
     assert (await school.get(path, key=sis)).status_code == 404
+
+
+async def test_a_person_whose_row_was_tampered_with_is_seen_by_those_who_see_everybody_only(school: School) -> None:
+    said = await school.said("sis:1", ("billing", "grant"))
+    crm = await school.key_for("crm", Scope.CONSENTS_READ, namespaces=["crm"])
+    sis = await school.key_for("sis", Scope.CONSENTS_READ, namespaces=["sis"])
+    forged = '{"kind":"student","leaves":{},"membership":["active",null],"namespaces":{"crm":1,"sis":1}}'
+    rows = update(subject_state).where(subject_state.c.subject == said["subject"])
+    await tamper(school.service.database, rows.values(document=forged))
+    for key, status in ((crm, 404), (sis, 404), (None, 200)):
+        assert (await school.get(said["receipts"][0], key=key)).status_code == status
 
 
 async def test_what_was_tampered_with_is_never_signed(school: School) -> None:
