@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Update, update
+from sqlalchemy import Update, insert, update
 
 from consent_service import keys, rotation, worker
 from consent_service.app import running
-from consent_service.core.keyring import Keyring
+from consent_service.core.keyring import Keyring, mark
 from consent_service.core.keys import ROTATED, KeyFault
 from consent_service.core.ledger import KeyUse
 from consent_service.core.signing import decoded, verify
@@ -22,7 +22,14 @@ from consent_service.lanes import write_alone
 from consent_service.operations import keys as operations
 from consent_service.settings import Settings
 from consent_service.store import ledger, projection, seals
-from consent_service.store.tables import ledger_entry, signing_key, subject_identifier, subject_key, subject_state
+from consent_service.store.tables import (
+    ledger_entry,
+    secret_mark,
+    signing_key,
+    subject_identifier,
+    subject_key,
+    subject_state,
+)
 from tests.clock import Clock
 from tests.school import School, first_key, open_school, statements
 from tests.service_process import Serving, run, serving
@@ -270,6 +277,24 @@ async def test_a_master_is_revoked_only_when_nothing_is_left_under_it(school: Sc
     await rotation.take_keys(database, school.service.settings)
     assert len(ring_of(school).masters) == 2
     await school.said("sis:S-1", ("billing", "grant"))
+
+
+@anyio_test
+@pytest.mark.parametrize("name", ["CONSENT_MASTER_KEY", "CONSENT_CLIENT_PEPPER"])
+async def test_a_database_from_before_keys_had_entries_still_knows_its_secrets(
+    settings: Settings, clock: Clock, name: str
+) -> None:
+    async with open_school(settings, clock) as school:
+        right = mark(keys.held(settings, KeyUse(name.removeprefix("CONSENT_").removesuffix("_KEY").lower()))[0])
+        for marked in (mark(b"another"), right):
+            await tamper(school.service.database, "DELETE FROM signing_key")
+            await tamper(school.service.database, "DELETE FROM secret_mark")
+            await tamper(school.service.database, insert(secret_mark).values(name=name, mark=marked))
+            if marked != right:
+                with pytest.raises(KeyFault, match=name):
+                    await rotation.take_keys(school.service.database, settings)
+        await rotation.take_keys(school.service.database, settings)
+        assert not await all_of(school, secret_mark)
 
 
 @anyio_test

@@ -137,7 +137,9 @@ async def rewrap(tx: WriteTx, after: str) -> str | None:
     if not _leads(await key_store.known(tx), tx.keyring.masters[0]):
         return None
     rows = await seals.wrapped_page(tx, after)
-    await seals.rewrap(tx, [(name, key) for name, key in rows if not tx.keyring.is_wrapped_now(name, key)])
+    if stale := [(name, key) for name, key in rows if not tx.keyring.is_wrapped_now(name, key)]:
+        await ledger_store.begin(tx)
+        await seals.rewrap(tx, stale)
     return rows[-1][0] if len(rows) == seals.PAGE else None
 
 
