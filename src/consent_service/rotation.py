@@ -67,6 +67,7 @@ async def _heed(hangup: asyncio.Event, take: Callable[[], Awaitable[None]]) -> N
         hangup.clear()
         if on_terminal and not sys.stdin.isatty():  # the terminal is gone: that is what SIGHUP is for there
             signal.raise_signal(signal.SIGTERM)
+            return
         try:
             await take()
             logger.warning("the keys were read again and are in use")

@@ -18,6 +18,7 @@ _ROW = (Action.GRANT, Action.REFUSE, Action.WITHDRAW)
 _NUMBERS: Mapping[str, int] = {action.value: number for number, action in enumerate(_ROW)}
 _GRANT = _NUMBERS[Action.GRANT]
 _JSON = json.JSONDecoder()
+_COMPACT = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False)
 
 LeafRow = tuple[int, int, int, int | None, int, int | None]
 
@@ -223,7 +224,7 @@ def _facts(text: str) -> tuple[Membership, Mapping[str, int]]:
 
 
 def _compact(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _COMPACT.encode(value)
 
 
 def _to_row(standing: Standing) -> LeafRow:

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from consent_service.core import ledger, merkle
 from consent_service.core.clients import Client
-from consent_service.core.errors import LedgerDamaged, ReceiptNotFound, SubjectErased
+from consent_service.core.errors import LedgerDamaged, ReceiptNotFound, SubjectErased, SubjectNotFound
+from consent_service.core.people import Pseudonym
 from consent_service.core.receipt import Receipt
 from consent_service.operations import ledger as ledger_operations
-from consent_service.operations import policies
-from consent_service.operations.checks import visible
-from consent_service.store import checkpoints, projection
+from consent_service.operations import people, policies
+from consent_service.store import checkpoints
 from consent_service.store import ledger as ledger_store
 from consent_service.store.checkpoints import Signed
 from consent_service.store.db import ReadTx
@@ -38,8 +38,10 @@ async def statement(tx: ReadTx, client: Client, index: int) -> Statement:
     Raises ReceiptNotFound, also for one about a purpose or a person that the client may not see; SubjectErased.
     """
     entry = await _entry(tx, index)
-    if entry is None or not isinstance(entry.body, ledger.StatementMade) or not await _is_seen(tx, client, entry):
+    if entry is None or not isinstance(entry.body, ledger.StatementMade) or not await _sees(tx, client, entry.body):
         raise ReceiptNotFound("No statement that you may see has this index; POST /v1/consents tells its receipts.")
+    if entry.erased:
+        raise SubjectErased("The person was erased; receipts that were given out before still verify.")
     shown, newest = await policies.published(tx, entry.body.policy_version), await checkpoints.newest(tx)
     return Statement(entry, entry.body, shown, newest if newest and newest.size > index else None)
 
@@ -73,11 +75,18 @@ async def _entry(tx: ReadTx, index: int) -> Entry | None:
     return next(iter(await ledger_store.entries_at(tx, [index])), None)
 
 
-async def _is_seen(tx: ReadTx, client: Client, entry: Entry) -> bool:
-    """Whether the client may see the statement's purpose and its person. Raises SubjectErased to those who may."""
-    if not isinstance(entry.body, ledger.StatementMade) or not client.may_ask_for(entry.body.purpose):
+async def _sees(tx: ReadTx, client: Client, said: ledger.StatementMade) -> bool:
+    """Whether the client may see the purpose and the person.
+
+    Who may see every namespace sees everybody. Of the erased nobody knows any more in which they were, and of a row
+    that is not to be trusted neither: only those learn that there was somebody.
+    """
+    if not client.may_ask_for(said.purpose):
         return False
-    if entry.erased and not client.namespaces:
-        raise SubjectErased("The person was erased; receipts that were given out before still verify.")
-    states = await projection.states_of(tx, {entry.body.subject})
-    return visible(states.get(entry.body.subject), client) is not None
+    if not client.namespaces:
+        return True
+    try:
+        await people.seen(tx, client, Pseudonym(said.subject))
+    except SubjectNotFound:
+        return False
+    return True

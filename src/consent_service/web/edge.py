@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterable, MutableMapping
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -49,6 +49,11 @@ class Measures:
             registry=self.registry,
         )
         self.decisions = Counter("consent_decisions", "Answers to checks.", ["permitted"], registry=self.registry)
+        self.untrusted = Gauge(
+            "consent_untrusted_records",
+            "Rows that failed their seals or were not the newest, since the start; anything but 0 is an alert.",
+            registry=self.registry,
+        )
         self._permitted = {answer: self.decisions.labels(str(answer).lower()) for answer in (True, False)}
         self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 

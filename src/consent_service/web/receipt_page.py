@@ -69,16 +69,15 @@ _SPEAKERS: Mapping[Role, Text] = {
 }
 _WHY_NOT: Mapping[NotApplied, Text] = {
     NotApplied.STANDING_NO_IS_NEWER: Text(
-        "This was recorded, but a newer no stands: {where} it changes nothing.",
+        "This was recorded, but a newer no stands: {where}it changes nothing.",
         "この意思表示は記録されましたが、より新しい「同意しない」旨の意思表示があるため、{where}効力はありません。",
     ),
     NotApplied.GUARDIAN_UNVERIFIED: Text(
-        "This was recorded, but a guardian's yes counts only once the guardian is verified: {where} it changes "
-        "nothing.",
+        "This was recorded, but a guardian's yes counts only once the guardian is verified: {where}it changes nothing.",
         "この意思表示は記録されましたが、保護者の確認が済んでいないため、{where}効力はありません。",
     ),
 }
-_WHERE_MARKED = Text("where it is marked,", "印のある項目について")
+_WHERE_MARKED = Text("where it is marked, ", "印のある項目について")
 
 
 def page(receipt: Receipt, language: str, zone: ZoneInfo) -> str:
