@@ -21,7 +21,7 @@ from consent_service.core.decision import Decision
 from consent_service.core.errors import LedgerDamaged
 from consent_service.core.ids import Entropy
 from consent_service.core.instants import instant
-from consent_service.lanes import Gate, Lane, write_alone
+from consent_service.lanes import Gate, Lane, read_alone, write_alone
 from consent_service.notary import Notary, Pause
 from consent_service.operations import checks, clients, consents, policies
 from consent_service.operations.authzen import Terms
@@ -30,7 +30,7 @@ from consent_service.operations.clients import NewClient
 from consent_service.operations.consents import Call, Recorded
 from consent_service.policies import shipped
 from consent_service.settings import DecisionLog, Settings
-from consent_service.store import db, lock, schema
+from consent_service.store import db, ledger, lock, schema, seals
 from consent_service.store.db import Database, WriteTx
 from consent_service.web.application import application
 from consent_service.web.deps import Room
@@ -71,8 +71,9 @@ def create_app(settings: Settings, service: Service | None = None, *, with_examp
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with nullcontext(service) if service else running(settings, with_examples=with_examples) as opened:
             app.state.room = _room(opened, app.state.measures)
+            app.state.measures.untrusted.set_function(lambda: opened.database.trust.untrusted)
             keep_for = timedelta(days=settings.decision_retention_days)
-            take = functools.partial(_take_keys, opened)
+            take = functools.partial(take_keys, opened)
             async with (
                 worker.at_work(opened.database, keep_for, opened.notary, opened.rotated),
                 rotation.on_hangup(take),
@@ -190,6 +191,8 @@ async def _prepare(
         await notary.look_back()
         if not database.trust.fault:
             await rotation.enter(database, loaded)
+            if embedded and await read_alone(database, seals.are_missing):
+                await write_alone(database, ledger.rebuild)
             await _fill(database, settings, embedded=embedded, with_examples=with_examples)
             await notary.keep_up()  # anchors what a crash left between its commit and its anchor
     except AnchorFault as fault:
@@ -207,7 +210,8 @@ async def _fill(database: Database, settings: Settings, *, embedded: bool, with_
         await write_alone(database, functools.partial(examples.add, zone=settings.time_zone))
 
 
-async def _take_keys(service: Service) -> None:
+async def take_keys(service: Service) -> None:
+    """Read the keys again and use them from the next transaction on. Raises KeyFault; all stays as it was then."""
     await rotation.take_keys(service.database, service.settings)
     service.rotated.set()
 

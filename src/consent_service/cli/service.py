@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from typing import Annotated, TypedDict
 
 import httpx
@@ -16,7 +17,7 @@ from consent_service.app import create_app, first_client_key_file, running, sett
 from consent_service.cli.commands import app, console, run, writing
 from consent_service.keys import load
 from consent_service.settings import Settings
-from consent_service.store import db, ledger, lock, schema
+from consent_service.store import db, ledger, lock, schema, seals
 from consent_service.web.wire import Protocol
 
 
@@ -111,18 +112,20 @@ def migrate() -> None:
     """Bring the database to this version's schema."""
     settings = Settings()
     file = db.sqlite_path(settings.database)
-    if file is None:
-        run(_migrate(settings))
-    else:
-        with lock.held(file):
-            run(_migrate(settings))
+    with lock.held(file) if file else nullcontext():
+        unsealed = run(_migrate(settings))
     console.print(f"The database is at migration {schema.head()}.", highlight=False)
+    if unsealed:
+        console.print("Its rows have no seals yet, so every check is a no; run now: consent-service rebuild")
 
 
-async def _migrate(settings: Settings) -> None:
+async def _migrate(settings: Settings) -> bool:
+    """Migrate, and answer whether rows are there that have no seals."""
     database = db.opened(settings.database, load(settings, lambda n: bytes(n)).keyring, utc_now)
     try:
         await schema.migrate(database)
+        async with database.read() as tx:
+            return await seals.are_missing(tx)
     finally:
         await database.dispose()
 

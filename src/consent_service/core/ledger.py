@@ -158,6 +158,9 @@ Body = PolicyPublished | ClientChanged | KeyChanged | SubjectBody
 _BODY: TypeAdapter[Body] = TypeAdapter(Annotated[Body, Field(discriminator="kind")])
 
 
+_COMPACT = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False)
+
+
 def to_bytes(body: Body) -> bytes:
     """The canonical JSON (RFC 8785) that is stored and hashed.
 
@@ -166,7 +169,7 @@ def to_bytes(body: Body) -> bytes:
     """
     plain = body.model_dump(mode="json")
     if isinstance(body, StatementMade):
-        return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        return _COMPACT.encode(plain).encode()
     return rfc8785.dumps(plain)
 
 

@@ -15,6 +15,7 @@ from consent_service.core.policy import SubjectKind
 
 _ROW = (Action.GRANT, Action.REFUSE, Action.WITHDRAW)
 _JSON = json.JSONDecoder()
+_COMPACT = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False)
 
 LeafRow = tuple[int, int, int, int | None, int, int | None]
 
@@ -156,7 +157,7 @@ def _facts(text: str) -> tuple[Membership, Mapping[str, int]]:
 
 
 def _compact(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _COMPACT.encode(value)
 
 
 def _to_row(standing: Standing) -> LeafRow:
