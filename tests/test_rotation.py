@@ -25,13 +25,9 @@ from consent_service.lanes import read_alone, write_alone
 from consent_service.operations import keys as operations
 from consent_service.operations.checks import Asked
 from consent_service.settings import Settings
-<<<<<<< HEAD
 from consent_service.store import projection, seals
-from consent_service.store.rebuild import rebuild
-from consent_service.store.tables import ledger_entry, signing_key, subject_identifier, subject_key, subject_state
-=======
-from consent_service.store import ledger, projection, seals
 from consent_service.store.db import Database
+from consent_service.store.rebuild import rebuild
 from consent_service.store.tables import (
     client,
     ledger_entry,
@@ -42,7 +38,6 @@ from consent_service.store.tables import (
     subject_key,
     subject_state,
 )
->>>>>>> main
 from tests.clock import Clock
 from tests.school import School, first_key, open_school, statements
 from tests.service_process import Serving, run, serving
@@ -239,7 +234,7 @@ async def test_a_revoked_seal_denies_until_rows_are_derived_again(settings: Sett
         asked = Asked(service.database.keyring.key_hash(key), Question(Identifier("person", "1"), "billing"))
         with pytest.raises(RecordUntrusted):
             await service.checks.ask(asked)
-        await write_alone(service.database, ledger.rebuild)
+        await write_alone(service.database, rebuild)
         assert (await service.checks.ask(asked)).verdict.permitted
 
 
