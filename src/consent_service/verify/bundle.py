@@ -12,13 +12,13 @@ from typing import Any
 
 from consent_service.verify import notes
 from consent_service.verify.database import Tell, Trust
-from consent_service.verify.entries import EntryRow, Walk
+from consent_service.verify.entries import RUN, EntryRow, Walk
 from consent_service.verify.keys import Keys
 from consent_service.verify.notes import Claim, Notes
 from consent_service.verify.projected import Others
 from consent_service.verify.receipt import Receipt
 from consent_service.verify.report import Report, Unreadable
-from consent_service.verify.tree import BLOCK, leaf_hash, root_from_inclusion
+from consent_service.verify.tree import leaf_hash, root_from_inclusion
 
 FORMAT = "consent-service-ledger"
 VERSION = 1
@@ -138,7 +138,7 @@ def _check_whole(
     told.expect(None, notes.anchors(trust.anchors, report) if trust.anchors else None)
     if receipt:
         walk.wanted[receipt.index] = None
-    for said, _ in walk.blocks(_blocks(items, report)):
+    for said, _ in walk.blocks(_runs(items, report)):
         for index, body in said.others:
             others.add(index, body)
         _check_claims(lines, walk, told)
@@ -177,18 +177,18 @@ def _say_what_is_signed(report: Report, told: Notes, trust: Trust) -> None:
         report.unchecked.append("anchors: none were given, and without them a ledger that was cut off is not noticed")
 
 
-def _blocks(items: Iterator[Mapping[str, Any]], report: Report) -> Iterator[Sequence[EntryRow]]:
-    block: list[EntryRow] = []
+def _runs(items: Iterator[Mapping[str, Any]], report: Report) -> Iterator[Sequence[EntryRow]]:
+    run: list[EntryRow] = []
     for item in items:
         try:
-            block.append(_row(item["entry"]))
+            run.append(_row(item["entry"]))
         except _BROKEN:
             report.found("bundle", "there is an entry that cannot be read")
-        if len(block) == BLOCK:
-            yield block
-            block = []
-    if block:
-        yield block
+        if len(run) == RUN:
+            yield run
+            run = []
+    if run:
+        yield run
 
 
 def _row(entry: Mapping[str, Any]) -> EntryRow:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from consent_service.verify import notes, projected, source, subjects
-from consent_service.verify.entries import Walk
+from consent_service.verify.entries import RUN, Walk
 from consent_service.verify.keys import Keys
 from consent_service.verify.notes import Notes
 from consent_service.verify.projected import Others
@@ -15,7 +15,6 @@ from consent_service.verify.secrets import Secrets, mark
 from consent_service.verify.source import TABLES, Source, rows, statement
 from consent_service.verify.spill import Spill
 from consent_service.verify.subjects import Details, Subjects
-from consent_service.verify.tree import BLOCK
 
 Tell = Callable[[int, int], None]
 """Hears how much of how much is done."""
@@ -92,8 +91,8 @@ class _Verification:
         details = Details(self._report, self._rows("entry_detail", '"index"'))
         notes_.expect(self._checkpoints(), self._anchors())
         walk.wanted.update({self._receipt.index: None} if self._receipt else {})
-        blocks = self._database.batches(statement("ledger_entry", '"index"'), BLOCK)
-        for told, made in walk.blocks(blocks if "ledger_entry" in self._present else iter(())):
+        runs = self._database.batches(statement("ledger_entry", '"index"'), RUN)
+        for told, made in walk.blocks(runs if "ledger_entry" in self._present else iter(())):
             for index, body in told.others:
                 others.add(index, body)
             spill.add(told.facts)

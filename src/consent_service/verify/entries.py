@@ -10,9 +10,11 @@ from typing import Any
 from consent_service.verify import fold
 from consent_service.verify.report import Report
 from consent_service.verify.spill import Record
-from consent_service.verify.tree import Tree, leaf_hash
+from consent_service.verify.tree import BLOCK, Tree, leaf_hash
 
-_RUN = 128  # entries that are looked at together, few enough to stay near the processor
+RUN = 256
+"""How many entries are looked at together: few enough to stay near the processor; so many make up a block."""
+
 _sha256 = hashlib.sha256
 _scanned = JSONDecoder().scan_once  # type: ignore[attr-defined]
 
@@ -46,18 +48,23 @@ class Walk:
         self._report = report
         self._next = 0
 
-    def blocks(self, blocks: Iterator[Sequence[EntryRow]]) -> Iterator[tuple[Told, list[tuple[int, int, bytes]]]]:
-        """What each block of rows says, and the tree's nodes that it completes."""
-        for block in blocks:
-            told = Told([])
-            for begin in range(0, len(block), _RUN):
-                run = block[begin : begin + _RUN]
-                told.add(self._whole(run) or self._one_by_one(run))
-            made = self.tree.add(told.leaves)
-            for index in self.wanted:
-                if self.tree.begin <= index < self.tree.size:
-                    self.wanted[index] = told.leaves[index - self.tree.begin]
-            yield told, made
+    def blocks(self, runs: Iterator[Sequence[EntryRow]]) -> Iterator[tuple[Told, list[tuple[int, int, bytes]]]]:
+        """What each block of runs of `RUN` rows says, and the tree's nodes that it completes."""
+        told = Told([])
+        for run in runs:
+            told.add(self._whole(run) or self._one_by_one(run))
+            if len(told.leaves) == BLOCK:
+                yield told, self._grown(told)
+                told = Told([])
+        if told.leaves:
+            yield told, self._grown(told)
+
+    def _grown(self, told: Told) -> list[tuple[int, int, bytes]]:
+        made = self.tree.add(told.leaves)
+        for index in self.wanted:
+            if self.tree.begin <= index < self.tree.size:
+                self.wanted[index] = told.leaves[index - self.tree.begin]
+        return made
 
     def start(self, index: int) -> None:
         """Begin at another entry than the first."""
