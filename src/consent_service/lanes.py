@@ -184,6 +184,16 @@ async def snapshot_alone(database: Database, operation: Callable[[WriteTx], Awai
     return await _shielded(in_transaction())
 
 
+async def in_time(work: Coroutine[object, object, Result], *, patience: float = 1.8) -> Result:
+    """Wait about `patience` seconds for work that goes on to its own end. Raises Unavailable when that is over."""
+    task = asyncio.ensure_future(work)
+    await asyncio.wait([task], timeout=patience)
+    if not task.done():
+        task.add_done_callback(lambda late: late.cancelled() or late.exception())  # nobody waits to hear it
+        raise Unavailable(_LATE)
+    return task.result()
+
+
 class Gate:
     """Lets in few bulk calls at once, so that they hold up each other and not the lanes.
 
