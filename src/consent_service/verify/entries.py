@@ -12,6 +12,7 @@ from consent_service.verify.report import Report
 from consent_service.verify.spill import Record
 from consent_service.verify.tree import Tree, leaf_hash
 
+_RUN = 128  # entries that are looked at together, few enough to stay near the processor
 _sha256 = hashlib.sha256
 _scanned = JSONDecoder().scan_once  # type: ignore[attr-defined]
 
@@ -28,6 +29,12 @@ class Told:
     facts: list[Record] = field(default_factory=list)
     others: list[tuple[int, Body]] = field(default_factory=list)
 
+    def add(self, more: "Told") -> None:
+        """Add what the run behind it says."""
+        self.leaves += more.leaves
+        self.facts += more.facts
+        self.others += more.others
+
 
 class Walk:
     """Walks through the entries in the order of their indexes, block by block, and builds the tree over them."""
@@ -42,7 +49,10 @@ class Walk:
     def blocks(self, blocks: Iterator[Sequence[EntryRow]]) -> Iterator[tuple[Told, list[tuple[int, int, bytes]]]]:
         """What each block of rows says, and the tree's nodes that it completes."""
         for block in blocks:
-            told = self._whole(block) or self._one_by_one(block)
+            told = Told([])
+            for begin in range(0, len(block), _RUN):
+                run = block[begin : begin + _RUN]
+                told.add(self._whole(run) or self._one_by_one(run))
             made = self.tree.add(told.leaves)
             for index in self.wanted:
                 if self.tree.begin <= index < self.tree.size:

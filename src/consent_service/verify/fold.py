@@ -63,7 +63,7 @@ class State:
         self.kind = ""
         self.membership = '["active",null]'
         self.namespaces: dict[str, int] = {}
-        self.leaves: dict[str, tuple[str, int | None]] = {}  # the leaf's row as text, and its last no
+        self.leaves: dict[str, str] = {}  # each with its row, as text
         self.last_index = -1
 
     def fold(self, facts: Iterable[Fact]) -> None:
@@ -80,13 +80,17 @@ class State:
         if not self.kind:
             raise ValueError(_UNRECORDED)
         leaves, is_no, made_at, begin = self.leaves, fact[4], fact[5], fact[6]
+        if not leaves:
+            end = f",{made_at if is_no else 'null'}]"
+            said = zip(fact[7::2], fact[8::2], strict=True)
+            self.leaves = {leaf: f'"{leaf}{begin}{wording}{end}' for leaf, wording in said}
+            return
         for place in range(7, len(fact), 2):
             leaf = fact[place]
-            stood = leaves.get(leaf)
-            last_no = stood[1] if stood else None
+            last_no = _last_no(leaves[leaf]) if leaf in leaves else None
             if is_no:
                 last_no = made_at if last_no is None else max(last_no, made_at)
-            leaves[leaf] = f'"{leaf}{begin}{fact[place + 1]},{"null" if last_no is None else last_no}]', last_no
+            leaves[leaf] = f'"{leaf}{begin}{fact[place + 1]},{"null" if last_no is None else last_no}]'
 
     def _learn(self, fact: Fact) -> None:
         kind = fact[2]
@@ -106,9 +110,20 @@ class State:
 
     def document(self) -> str:
         """The state as it has to lie in the database, byte for byte."""
-        leaves = ",".join([self.leaves[leaf][0] for leaf in sorted(self.leaves)])
-        names = _compact(self.namespaces)
+        leaves = ",".join([self.leaves[leaf] for leaf in sorted(self.leaves)])
+        names = _counts(tuple(sorted(self.namespaces.items())))
         return f'{{"kind":"{self.kind}","leaves":{{{leaves}}},"membership":{self.membership},"namespaces":{names}}}'
+
+
+def _last_no(row: str) -> int | None:
+    """The last cell of a leaf's row."""
+    cell = row[row.rindex(",") + 1 : -1]
+    return None if cell == "null" else int(cell)
+
+
+@functools.lru_cache(maxsize=4096)
+def _counts(namespaces: tuple[tuple[str, int], ...]) -> str:
+    return _compact(dict(namespaces))
 
 
 def _compact(value: object) -> str:

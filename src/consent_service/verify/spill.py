@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import IO, Any
 
-_EACH = 40_000  # records in one part
-_PARTS = 200  # files that are open at once
-_HELD = 30_000  # records that wait to be written
+_EACH = 10_000  # records in one part, few enough to stay near the processor
+_PARTS = 300  # files that are open at once
+_HELD = 10_000  # records that wait to be written
 _LENGTH = struct.Struct("<I")
 
 Record = tuple[Any, ...]
