@@ -13,7 +13,7 @@ from consent_service.core.clients import Client, Scope
 from consent_service.core.decision import Decision
 from consent_service.core.errors import InvalidInput, SubjectNotFound
 from consent_service.core.people import Identifier, Pseudonym, Reference
-from consent_service.lanes import Gate, Lane, read_alone, snapshot_alone, write_alone
+from consent_service.lanes import Gate, Lane, read_in_time, snapshot_alone, write_in_time
 from consent_service.notary import Notary
 from consent_service.operations import clients
 from consent_service.operations.authzen import Terms
@@ -108,7 +108,7 @@ class Reader:
             client = await clients.authenticate(tx, self.key_hash, self.scope)
             return await operation(tx, client, *args, **kwargs)
 
-        return await read_alone(self.room.database, for_client)
+        return await read_in_time(self.room.database, for_client)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class Writer:
             client = await clients.authenticate(tx, self.key_hash, self.scope)
             return await operation(tx, client, *args, **kwargs)
 
-        return await write_alone(self.room.database, for_client)
+        return await write_in_time(self.room.database, for_client)
 
     async def once(
         self,
