@@ -368,3 +368,29 @@ async def test_rebuild_leaves_the_tree_alone(school: School) -> None:
     before = [await all_of(school, table) for table in (ledger_node, checkpoint_table, ledger_head)]
     await write_alone(school.service.database, rebuild)
     assert [await all_of(school, table) for table in (ledger_node, checkpoint_table, ledger_head)] == before
+
+
+async def test_an_old_checkpoint_in_a_row_of_a_larger_size_moves_no_anchor(settings: Settings, clock: Clock) -> None:
+    async with without_worker(settings, clock) as service:
+        old = (await made(service))[0]
+        await grown(service)
+        clock.advance(seconds=2)
+        await service.notary.keep_up()
+        before = anchored(settings)
+        assert before[-1] > old.size
+        await lift_triggers(service.database)
+        await tamper(service.database, f"UPDATE checkpoint SET size = 1000000 WHERE size = {old.size}")  # noqa: S608
+        with pytest.raises(LedgerDamaged):
+            await service.notary.keep_up()
+        assert anchored(settings) == before
+
+
+async def test_what_the_ledger_says_was_done_at_the_first_start_is_not_done_again(
+    settings: Settings, clock: Clock
+) -> None:
+    async with without_worker(settings, clock) as service:
+        for table in ("policy_version", "client"):
+            await tamper(service.database, f"DELETE FROM {table}")  # noqa: S608
+        size = (await read_alone(service.database, ledger.standing))[0]
+    async with without_worker(settings, clock) as service:
+        assert (await read_alone(service.database, ledger.standing))[0] == size

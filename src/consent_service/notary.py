@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from consent_service.lanes import read_alone, write_alone
 from consent_service.operations import ledger
 from consent_service.store import checkpoints
 from consent_service.store.checkpoints import Signed
-from consent_service.store.db import Database, ReadTx
+from consent_service.store.db import Database
 
 Pause = Callable[[float], Awaitable[object]]
 """Waits for so many seconds; `asyncio.sleep` outside tests."""
@@ -94,10 +94,10 @@ class Notary:
     async def _anchor(self) -> None:
         """Append to the file what was committed since its newest anchor; to an empty one the newest checkpoint."""
         anchor = await self._newest_anchor()
-        size = checkpoint.size_of(anchor) if anchor else None
-        pending = await read_alone(self._database, partial(_not_anchored, size=size))
+        wanted = partial(ledger.not_anchored, origin=self._origin, anchor=anchor, limit=_ANCHORED_AT_ONCE)
+        pending = await read_alone(self._database, wanted)
         await asyncio.to_thread(anchors.extend, self._file, pending)
-        self._anchored = pending[-1].size if pending else size or 0
+        self._anchored = pending[-1].size if pending else checkpoint.size_of(anchor) if anchor else 0
 
     async def _newest_anchor(self) -> str | None:
         return await asyncio.to_thread(anchors.newest, self._file)
@@ -106,10 +106,3 @@ class Notary:
         """Until the next checkpoint may be made; none after a clock that was set."""
         age = abs(self._database.clock() - newest.at) if newest else ledger.EVERY
         return max(0.0, (ledger.EVERY - age).total_seconds())
-
-
-async def _not_anchored(tx: ReadTx, size: int | None) -> Sequence[Signed]:
-    if size is not None:
-        return await checkpoints.after(tx, size, limit=_ANCHORED_AT_ONCE)
-    newest = await checkpoints.newest(tx)
-    return [newest] if newest else []

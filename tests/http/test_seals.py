@@ -132,6 +132,7 @@ async def test_a_rebuild_makes_the_record_what_the_ledger_says(school: School) -
         "namespaces = '[\"crm\"]'",
         "expires_at = created_at",
         "name = 'other'",
+        "scopes = 'no JSON'",
         "seal = NULL",
     ],
 )

@@ -6,7 +6,7 @@ import os
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from consent_service import keys as files
 from consent_service.app import StartFault, running
@@ -44,7 +44,7 @@ def listed(as_json: AsJson = False) -> None:
     if as_json:
         console.print_json(json.dumps(items))
         return
-    table = Table("use", "kid", "state", "since", "held")
+    table = Table("use", Column("kid", overflow="fold"), "state", "since", "held")
     for item in items:
         table.add_row(*(str(cell) if not isinstance(cell, bool) else "yes" if cell else "no" for cell in item.values()))
     console.print(table)
@@ -91,7 +91,7 @@ async def _entered(settings: Settings) -> None:
             raise StartFault(service.database.trust.fault)
 
 
-@commands.command()
+@commands.command(context_settings={"ignore_unknown_options": True})  # an id may begin with a dash
 def revoke(kid: Annotated[str, typer.Argument(help="The key's id, as keys list shows it.")]) -> None:
     """Let a key count no more: what it signed is not verified by it, what it sealed is not believed."""
     settings = Settings()

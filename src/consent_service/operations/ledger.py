@@ -117,6 +117,24 @@ async def make_checkpoint(tx: WriteTx, *, origin: str, anchor: str | None) -> Si
     return made
 
 
+async def not_anchored(tx: ReadTx, *, origin: str, anchor: str | None, limit: int) -> list[Signed]:
+    """The checkpoints of more entries than the newest anchor has, in order; without an anchor, the newest one.
+
+    What a note says under its signature counts, never the row it lies in. Raises LedgerDamaged for one that does not
+    hold, so that nobody can move the anchor by moving rows.
+    """
+    newest = await checkpoints.newest(tx) if anchor is None else None
+    rows = [newest] if newest else await checkpoints.after(tx, checkpoint.size_of(anchor) if anchor else 0, limit=limit)
+    trusted = await _checkpoint_keys(tx)
+    for row in rows:
+        try:
+            if checkpoint.opened(row.note, origin, trusted).size != row.size:
+                raise LedgerDamaged(_MISPLACED)
+        except NoteFault:
+            raise LedgerDamaged(_MISPLACED) from None
+    return rows
+
+
 async def departure(tx: ReadTx, *, origin: str, anchor: str | None) -> str | None:
     """Why the ledger is not the anchored one with entries behind it, or none; None if it is, or nothing is anchored."""
     if anchor is None:
@@ -155,4 +173,5 @@ def _departs(head: Head, size: int, root: bytes) -> bool:
     return size == head.size and root != head.root
 
 
+_MISPLACED = "A stored checkpoint is not what was signed; consent-service verify names it."
 _DAMAGED = "The ledger's stored hashes do not give its root; consent-service verify names the place."

@@ -17,7 +17,7 @@ from consent_service.store.policies import Published
 async def publish_first(tx: WriteTx, policy: Policy, *, zone: ZoneInfo) -> bool:
     """Publish the school's policy if nothing was published yet; answers whether it did."""
     append = await ledger_store.begin(tx)
-    if await policies.all_published(tx):
+    if await ledger_store.holds(tx, "policy"):
         return False
     append.add(_published_body(policy, append.at, start_of_day(policy.effective_from, zone)))
     await append.write()

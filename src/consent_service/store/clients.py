@@ -21,24 +21,23 @@ logger = logging.getLogger(__name__)
 
 def from_row(tx: ReadTx, row: Row[Any]) -> Client:
     """A row of the table, or of a query that has its columns."""
-    trusted = is_true(tx, row._mapping, row.seal)
-    return Client(
-        row.id,
-        row.name,
-        frozenset(Scope(scope) for scope in json.loads(row.scopes)),
-        tuple(json.loads(row.purposes)),
-        tuple(json.loads(row.namespaces)),
-        row.expires_at,
-        row.revoked_at,
-        row.created_at,
-        trusted,
-    )
+    return _from_cells(tx, row._mapping, row.seal)
 
 
 def from_json(tx: ReadTx, text: str, seal: bytes | None) -> Client:
     """A row of the table as one JSON object."""
     row = json.loads(text)
-    row |= {name: _instant(row[name]) for name in ("expires_at", "revoked_at", "created_at")}
+    try:
+        row |= {name: _instant(row[name]) for name in ("expires_at", "revoked_at", "created_at")}
+    except ValueError:
+        seal = None  # we write no such instants
+    return _from_cells(tx, row, seal)
+
+
+def _from_cells(tx: ReadTx, row: Cells, seal: bytes | None) -> Client:
+    """The client, if its row is true; else one who may nothing, whatever the row says."""
+    if not is_true(tx, row, seal):
+        return Client(row["id"], row["name"], frozenset(), (), (), None, None, tx.now, trusted=False)
     return Client(
         row["id"],
         row["name"],
@@ -48,13 +47,12 @@ def from_json(tx: ReadTx, text: str, seal: bytes | None) -> Client:
         row["expires_at"],
         row["revoked_at"],
         row["created_at"],
-        is_true(tx, row, seal),
     )
 
 
 def is_true(tx: ReadTx, row: Cells, seal: bytes | None) -> bool:
     """Whether a client's row is what we wrote."""
-    true = tx.keyring.is_sealed(seals.client_message(row), seal)
+    true = seal is not None and tx.keyring.is_sealed(seals.client_message(row), seal)
     if not true:
         tx.trust.untrusted += 1
         logger.error("record_untrusted: the row of client %s fails its seal", row["id"])

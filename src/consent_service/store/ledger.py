@@ -205,6 +205,12 @@ async def time_of(tx: ReadTx, index: int) -> datetime | None:
     return row.at if row else None
 
 
+async def holds(tx: ReadTx, kind: str) -> bool:
+    """Whether there is an entry of a kind that is made at the first start, so that it is found at once."""
+    query = select(ledger_entry.c.index).where(ledger_entry.c.kind == kind).order_by(ledger_entry.c.index).limit(1)
+    return await tx.first(query) is not None
+
+
 async def size(tx: ReadTx) -> int:
     """How many entries there are."""
     return (await head(tx)).size
