@@ -1,14 +1,20 @@
 """The example person and the example client, so that every example in the docs page runs as it stands."""
 
+from dataclasses import replace
+from datetime import date
 from zoneinfo import ZoneInfo
 
 from consent_service.core.clients import Client, Scope
 from consent_service.core.decision import Decision, Question
+from consent_service.core.ledger import JsonObject
 from consent_service.core.people import Identifier
+from consent_service.core.policy import Purpose, Text
+from consent_service.core.policy_file import to_document
 from consent_service.operations import checks, clients, people
 from consent_service.operations.checks import Case
 from consent_service.operations.clients import NewClient
 from consent_service.operations.people import NewSubject
+from consent_service.policies import shipped
 from consent_service.store import decisions
 from consent_service.store.db import WriteTx
 
@@ -16,6 +22,22 @@ SUBJECT = "sub_00000000000000000000001001"
 IDENTIFIER = Identifier("person", "1001")
 DECISION = "dec_7ZZZZZZZZZ0000000000001001"  # sorts as the newest, so that retention leaves it alone
 CLIENT = "cli_00000000000000000000001001"
+
+
+def _publication() -> JsonObject:
+    """A version of the shipped policy that takes effect when nobody reads this any more, with one leaf reworded."""
+    shipped_one = shipped()
+    purposes = tuple(_reworded(one) if one.code == "billing" else one for one in shipped_one.purposes)
+    later = replace(shipped_one, version="2099-04-01", effective_from=date(2099, 4, 1), source=None, purposes=purposes)
+    return {"policy": to_document(later), "material": [], "editorial": ["billing"], "confirm_lapses": 0}
+
+
+def _reworded(purpose: Purpose) -> Purpose:
+    text = Text("For settlement and billing of product fees and service fees", purpose.wording.text.ja)
+    return replace(purpose, wording=replace(purpose.wording, text=text))
+
+
+PUBLICATION = _publication()
 
 
 async def add(tx: WriteTx, *, zone: ZoneInfo) -> None:

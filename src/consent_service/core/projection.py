@@ -2,13 +2,14 @@
 
 import functools
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from types import MappingProxyType
 
 from consent_service.core import consent, ledger
-from consent_service.core.consent import Action, Standing, Statement
+from consent_service.core.consent import Action, Standing, Statement, Tally
 from consent_service.core.instants import from_milliseconds, to_milliseconds
 from consent_service.core.people import Membership, MembershipStatus
 from consent_service.core.policy import SubjectKind
@@ -142,6 +143,30 @@ def from_document(subject: str, last_index: int, document: str) -> SubjectState:
     return SubjectState(
         subject, SubjectKind(document[len('{"kind":"') : begin - 1]), membership, namespaces, leaves, last_index
     )
+
+
+Counted = Counter[tuple[str, str, str, bool]]
+"""Rows that are alike, by leaf, action, wording and whether they have expired; the cells as they stand."""
+
+
+def count(documents: Iterable[str], leaves: Iterable[str], now: datetime, counted: Counted) -> None:
+    """Count what stands for these leaves in many documents, each cell read only as far as that needs."""
+    marks, at = [(leaf, f'"{leaf}":[') for leaf in leaves], to_milliseconds(now)
+    for document in documents:
+        end = document.rindex(_FACTS)
+        for leaf, mark in marks:
+            begin = document.find(mark, 0, end)
+            if begin >= 0:
+                row = document[begin + len(mark) : document.index("]", begin)].split(",")
+                counted[leaf, row[0], row[4], row[3] != "null" and int(row[3]) <= at] += 1
+
+
+def tallies(counted: Counted) -> list[Tally]:
+    """What `count` counted."""
+    return [
+        Tally(leaf, _ROW[int(action)], int(wording), expired, subjects)
+        for (leaf, action, wording, expired), subjects in counted.items()
+    ]
 
 
 _LEAVES, _FACTS = ',"leaves":{', '},"membership":'

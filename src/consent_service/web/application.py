@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from consent_service import __version__
 from consent_service.web import (
+    asks,
     authzen,
     checks,
     clients,
@@ -21,12 +22,31 @@ from consent_service.web import (
     people,
     policies,
     problems,
+    publications,
     service,
+    tallies,
 )
 from consent_service.web.edge import Edge, Measures
 from consent_service.web.limits import BodyLimit, Rate, RateLimit
 from consent_service.web.openapi import GUIDE, TAGS, TITLE
 from consent_service.web.slim import Slim
+
+_MODULES = (
+    people,
+    consents,
+    asks,
+    checks,
+    decisions,
+    policies,
+    publications,
+    clients,
+    ledger,
+    service,
+    tallies,
+    authzen,
+    keys,
+    docs,
+)
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -58,7 +78,7 @@ def application(rate: str, lifespan: Lifespan) -> Application:
         lifespan=lifespan,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
-    for module in (people, consents, checks, decisions, policies, clients, ledger, service, authzen, keys, docs):
+    for module in _MODULES:
         app.include_router(module.router)
     app.mount("/docs/assets", docs.ASSETS)
     problems.install(app)

@@ -120,6 +120,11 @@ class Writer:
     scope: Scope
     key: str | None
 
+    @property
+    def reader(self) -> Reader:
+        """The same client, for what is looked at before it writes."""
+        return Reader(self.room, self.key_hash, self.scope)
+
     async def run(
         self,
         operation: Callable[Concatenate[WriteTx, Client, P], Awaitable[Answer]],
