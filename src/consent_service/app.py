@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import gc
+import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
@@ -17,9 +18,10 @@ from consent_service.anchors import AnchorFault
 from consent_service.core.authzen import Vocabulary
 from consent_service.core.clients import Scope
 from consent_service.core.decision import Decision
+from consent_service.core.errors import LedgerDamaged
 from consent_service.core.ids import Entropy
 from consent_service.core.instants import instant
-from consent_service.lanes import Gate, Lane, write_alone
+from consent_service.lanes import Gate, Lane, read_alone, write_alone
 from consent_service.notary import Notary, Pause
 from consent_service.operations import checks, clients, consents, policies
 from consent_service.operations.authzen import Terms
@@ -28,11 +30,13 @@ from consent_service.operations.clients import NewClient
 from consent_service.operations.consents import Call, Recorded
 from consent_service.policies import shipped
 from consent_service.settings import DecisionLog, Settings
-from consent_service.store import db, ledger, lock, schema
+from consent_service.store import db, ledger, lock, schema, seals
 from consent_service.store.db import Database, WriteTx
 from consent_service.web.application import application
 from consent_service.web.deps import Room
 from consent_service.web.edge import Measures
+
+logger = logging.getLogger(__name__)
 
 FIRST_CLIENT = "first-client"
 _BULK_AT_ONCE = 4
@@ -69,7 +73,7 @@ def create_app(settings: Settings, service: Service | None = None, *, with_examp
             app.state.room = _room(opened, app.state.measures)
             app.state.measures.untrusted.set_function(lambda: opened.database.trust.untrusted)
             keep_for = timedelta(days=settings.decision_retention_days)
-            take = functools.partial(_take_keys, opened)
+            take = functools.partial(take_keys, opened)
             async with (
                 worker.at_work(opened.database, keep_for, opened.notary, opened.rotated),
                 rotation.on_hangup(take),
@@ -178,7 +182,6 @@ def _terms(settings: Settings) -> Terms:
 async def _prepare(
     database: Database, settings: Settings, loaded: keys.Keys, notary: Notary, *, embedded: bool, with_examples: bool
 ) -> None:
-    unsealed = embedded and await schema.current(database) in schema.WITHOUT_SEALS
     if embedded:
         await schema.migrate(database)
     elif await schema.current(database) != schema.head():
@@ -188,12 +191,14 @@ async def _prepare(
         await notary.look_back()
         if not database.trust.fault:
             await rotation.enter(database, loaded)
-            if unsealed:
+            if embedded and await read_alone(database, seals.are_missing):
                 await write_alone(database, ledger.rebuild)
             await _fill(database, settings, embedded=embedded, with_examples=with_examples)
             await notary.keep_up()  # anchors what a crash left between its commit and its anchor
     except AnchorFault as fault:
         raise StartFault(str(fault)) from fault
+    except LedgerDamaged as fault:
+        logger.error("%s Checks and statements go on.", fault)  # noqa: TRY400 (the sentence says it all)
 
 
 async def _fill(database: Database, settings: Settings, *, embedded: bool, with_examples: bool) -> None:
@@ -205,7 +210,8 @@ async def _fill(database: Database, settings: Settings, *, embedded: bool, with_
         await write_alone(database, functools.partial(examples.add, zone=settings.time_zone))
 
 
-async def _take_keys(service: Service) -> None:
+async def take_keys(service: Service) -> None:
+    """Read the keys again and use them from the next transaction on. Raises KeyFault; all stays as it was then."""
     await rotation.take_keys(service.database, service.settings)
     service.rotated.set()
 

@@ -35,9 +35,15 @@ class Keys:
         return keys.keyring(self.held, known)
 
     def save(self) -> None:
-        """Write the new secrets, each readable by the service's own user alone."""
+        """Write the new secrets, each readable by the service's own user alone.
+
+        Raises KeyFault when another process made one in the meantime.
+        """
         for path, secrets in self.unsaved.items():
-            write_private(path, _lines(secrets))
+            try:
+                write_private(path, _lines(secrets))
+            except FileExistsError:
+                raise KeyFault(f"{path} was made by another process just now; start again") from None
 
 
 def load(settings: Settings, entropy: Entropy) -> Keys:
@@ -107,7 +113,17 @@ def write_private(path: Path, text: str) -> None:
     """Write a new file that only its owner may read, and see it on the disk, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _complete(path, text) as temporary:
-        path.hardlink_to(temporary)  # fails if there is one
+        _put(temporary, path)
+
+
+def _put(temporary: Path, path: Path) -> None:
+    """Give the file its name, which nothing may have yet."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:  # some file systems have no hard links
+        temporary.rename(path)
 
 
 @contextmanager

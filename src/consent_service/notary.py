@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from consent_service import anchors
+from consent_service.anchors import AnchorFault
 from consent_service.core import checkpoint
 from consent_service.core.errors import LedgerRolledBack, Unavailable
 from consent_service.lanes import read_alone, write_alone
@@ -20,6 +21,11 @@ Pause = Callable[[float], Awaitable[object]]
 
 _ANCHORED_AT_ONCE = 1000
 _TRIES = 5
+_WHAT_TO_DO = (
+    "An old copy was put back, entries were changed, or it is another database, so nothing is answered from it. Bring "
+    "the right one back; or, to go on from this one, move the anchor file away (CONSENT_ANCHOR_FILE, by default "
+    "anchors.ndjson in the data directory) and start the service again."
+)
 
 logger = logging.getLogger(__name__)
 
@@ -38,16 +44,14 @@ class Notary:
     async def covering(self, size: int) -> Signed:
         """The newest checkpoint, as soon as one covers so many entries, which the ledger has: within about a second.
 
-        Raises Unavailable when none can be made, LedgerDamaged when none may be.
+        Raises Unavailable when none can be made, or not anchored; LedgerDamaged when none may be made.
         """
-        async with self._turn:
-            newest = await read_alone(self._database, checkpoints.newest)
-            for _ in range(_TRIES):
-                if newest and newest.size >= size:
-                    return newest
-                await self._pause(self._seconds_left(newest))
-                newest = await self._sign()
-        raise Unavailable("No checkpoint that covers it could be made in time; try again shortly.")
+        try:
+            async with self._turn:
+                return await self._covering(size)
+        except AnchorFault as fault:
+            logger.error("%s", fault)  # noqa: TRY400 (the sentence says it all)
+            raise Unavailable("No checkpoint can be anchored at the moment; try again shortly.") from fault
 
     async def keep_up(self) -> None:
         """Sign a checkpoint if the ledger has grown and it is time, and anchor what is not anchored yet."""
@@ -60,10 +64,20 @@ class Notary:
 
     async def look_back(self) -> None:
         """Trust the database if it extends the newest anchor, and not if it does not. Raises AnchorFault."""
-        anchor = await self._newest_anchor()
-        async with self._database.inspect() as tx:
-            departed = await ledger.departure(tx, origin=self._origin, anchor=anchor)
-        self._judge(departed)
+        async with self._turn:
+            anchor = await self._newest_anchor()
+            async with self._database.inspect() as tx:
+                departed = await ledger.departure(tx, origin=self._origin, anchor=anchor)
+            self._database.trust.fault = departed and f"{departed} {_WHAT_TO_DO}"
+
+    async def _covering(self, size: int) -> Signed:
+        newest = await read_alone(self._database, checkpoints.newest)
+        for _ in range(_TRIES):
+            if newest and newest.size >= size:
+                return newest
+            await self._pause(self._seconds_left(newest))
+            newest = await self._sign()
+        raise Unavailable("No checkpoint that covers it could be made in time; try again shortly.")
 
     async def _sign(self) -> Signed | None:
         anchor = await self._newest_anchor()
@@ -71,7 +85,7 @@ class Notary:
             make = partial(ledger.make_checkpoint, origin=self._origin, anchor=anchor)
             newest = await write_alone(self._database, make)
         except LedgerRolledBack as error:
-            self._judge(error.detail)
+            self._database.trust.fault = f"{error.detail} {_WHAT_TO_DO}"
             logger.error("%s", self._database.trust.fault)  # noqa: TRY400 (the sentence says it all)
             raise
         await self._anchor()
@@ -87,16 +101,6 @@ class Notary:
 
     async def _newest_anchor(self) -> str | None:
         return await asyncio.to_thread(anchors.newest, self._file)
-
-    def _judge(self, departed: str | None) -> None:
-        if departed is None:
-            self._database.trust.fault = None
-            return
-        self._database.trust.fault = (
-            f"{departed} An old copy was put back, entries were changed, or it is another database, so nothing is "
-            f"answered from it. Bring the right one back; or, to go on from this one, move the anchors away (mv "
-            f"{self._file} {self._file}.rolled-back) and start the service again."
-        )
 
     def _seconds_left(self, newest: Signed | None) -> float:
         """Until the next checkpoint may be made; none after a clock that was set."""

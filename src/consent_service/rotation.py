@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 from consent_service import keys
 from consent_service.core.errors import ConsentError
-from consent_service.core.keys import KeyFault, name_of
+from consent_service.core.keys import KeyFault
 from consent_service.keys import Keys
 from consent_service.lanes import read_alone, write_alone
 from consent_service.operations import keys as operations
@@ -22,11 +22,8 @@ logger = logging.getLogger(__name__)
 
 async def check(database: Database, loaded: Keys) -> None:
     """Use these keys as the ledger says; nothing is written. Raises KeyFault for those it was not written with."""
-    uses = await read_alone(database, functools.partial(operations.wrong, held=loaded.held))
-    if uses:
-        names = ", ".join(map(name_of, uses))
-        raise KeyFault(f"{names}: not what this database was written with; bring back the right one")
-    database.keyring = loaded.put_to_use(await read_alone(database, operations.known))
+    known = await read_alone(database, functools.partial(operations.in_use, held=loaded.held))
+    database.keyring = loaded.put_to_use(known)
 
 
 async def enter(database: Database, loaded: Keys) -> None:
@@ -70,6 +67,7 @@ async def _heed(hangup: asyncio.Event, take: Callable[[], Awaitable[None]]) -> N
         hangup.clear()
         if on_terminal and not sys.stdin.isatty():  # the terminal is gone: that is what SIGHUP is for there
             signal.raise_signal(signal.SIGTERM)
+            return
         try:
             await take()
             logger.warning("the keys were read again and are in use")

@@ -107,8 +107,8 @@ async def renewed(database: Database, stop: asyncio.Event) -> None:
         await _pages(database, keys.rewrap, stop)
 
 
-async def _pages(database: Database, renew: Callable[..., Awaitable[str | None]], stop: asyncio.Event) -> None:
-    after: str | None = ""
-    while after is not None and not stop.is_set():
-        after = await write_alone(database, functools.partial(renew, after=after))
-        await asyncio.sleep(_BREATH)
+async def _pages(database: Database, renew: Callable[..., Awaitable[keys.Page]], stop: asyncio.Event) -> None:
+    page = keys.Page("")
+    while page.after is not None and not stop.is_set():
+        page = await write_alone(database, functools.partial(renew, after=page.after))
+        await asyncio.sleep(_BREATH if page.changed else 0)

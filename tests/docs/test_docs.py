@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -14,6 +15,7 @@ from consent_service.core.clients import Scope
 from consent_service.core.reasons import ReasonCode
 from consent_service.settings import Settings
 from consent_service.web.problems import KINDS
+from tests.core.test_merkle import LEAVES, mth, path_of
 from tests.service_process import serving
 
 ROOT = Path(__file__).parents[2]
@@ -81,3 +83,13 @@ def test_the_readmes_curl_lines_work(tmp_path: Path) -> None:
             line = block.replace("http://127.0.0.1:8000", service.url).replace("$KEY", key).replace("\\\n", " ")
             told = subprocess.run([*shlex.split(line), "-f"], capture_output=True, check=True).stdout
             assert "as_of" in json.loads(told)
+
+
+def test_what_the_ledgers_page_says_verifies_a_proof() -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (DOCS / "ledger.md").read_text(), re.DOTALL)
+    said: dict[str, Any] = {}
+    exec(block, said)  # noqa: S102 (our own page)
+    for size in range(1, 40):
+        for index in range(size):
+            path = path_of(index, 0, size)
+            assert said["leads_to"](index, size, LEAVES[index], path) == mth(0, size)

@@ -21,7 +21,7 @@ async def test_a_call_records_every_statement_and_says_what_stands(school: Schoo
         },
     }
     assert answer["subject"].startswith("sub_")
-    assert answer["receipts"] == []
+    assert answer["receipts"] == [f"/v1/receipts/{first['index']}", f"/v1/receipts/{second['index']}"]
 
 
 async def test_a_paper_grant_found_late_changes_nothing(school: School) -> None:

@@ -61,8 +61,8 @@ async def test_a_change_is_refused_until_it_is_said_whether_it_is_material(schoo
     assert problem["undeclared"] == ["surveys.analysis", "important_notices"]
     assert [one["detail"].split()[0] for one in problem["errors"]] == problem["undeclared"]
     assert problem["diff"]["basis_changed"] == ["important_notices"]
-    for said in ({"material": ["billing", "advertising"]}, {"material": ["billing"], "editorial": ["billing"]}):
-        wrong = await publish(school, document, **said)
+    for material, editorial in ((["billing", "advertising"], []), (["billing"], ["billing"])):
+        wrong = await publish(school, document, material=material, editorial=editorial)
         assert (wrong.status_code, wrong.json()["code"]) == (422, "validation_failed")
     assert len(await all_of(school, policy_version)) == 1
 

@@ -22,11 +22,14 @@ from consent_service.store.tables import (
     entry_detail,
     ledger_entry,
     ledger_head,
+    ledger_node,
     metadata,
     subject_identifier,
     subject_key,
     subject_state,
 )
+from consent_service.store.tree import split
+from tests.core.test_merkle import as_the_rfc_says
 from tests.school import EMAIL, School
 from tests.tables import all_of, tamper
 
@@ -226,3 +229,24 @@ def test_the_ledger_alone_gives_the_projection_again_byte_for_byte(
     before = portal.call(projection, open_for_many)
     portal.call(write_alone, open_for_many.service.database, ledger.rebuild)
     assert portal.call(projection, open_for_many) == before
+
+
+@hypothesis_settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(told=steps)
+def test_the_stored_tree_is_that_of_the_entries(
+    portal: BlockingPortal, open_for_many: School, told: list[tuple[Any, ...]]
+) -> None:
+    portal.call(partial(play, open_for_many, told))
+    rows = portal.call(whole_ledger, open_for_many)
+    (head,) = portal.call(all_of, open_for_many, ledger_head)
+    nodes = portal.call(all_of, open_for_many, ledger_node)
+    assert head.size == len(rows)
+    assert merkle.root(split(head.frontier)) == as_the_rfc_says([row.body for row in rows])
+    assert [(row.level, row.position) for row in nodes] == [(4, at) for at in range(len(rows) >> 4)] + [
+        (8, at) for at in range(len(rows) >> 8)
+    ]
+    for row in nodes:
+        bodies = [entry.body for entry in rows[row.position << row.level : row.position + 1 << row.level]]
+        assert row.hash == as_the_rfc_says(bodies)

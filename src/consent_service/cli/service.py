@@ -17,7 +17,7 @@ from consent_service.app import create_app, first_client_key_file, running, sett
 from consent_service.cli.commands import app, console, run, writing
 from consent_service.keys import load
 from consent_service.settings import Settings
-from consent_service.store import db, ledger, lock, schema
+from consent_service.store import db, ledger, lock, schema, seals
 from consent_service.web.wire import Protocol
 
 
@@ -113,19 +113,19 @@ def migrate() -> None:
     settings = Settings()
     file = db.sqlite_path(settings.database)
     with lock.held(file) if file else nullcontext():
-        before = run(_migrate(settings))
+        unsealed = run(_migrate(settings))
     console.print(f"The database is at migration {schema.head()}.", highlight=False)
-    if before in schema.WITHOUT_SEALS:
+    if unsealed:
         console.print("Its rows have no seals yet, so every check is a no; run now: consent-service rebuild")
 
 
-async def _migrate(settings: Settings) -> str | None:
-    """Migrate, and answer the migration that the database was at."""
+async def _migrate(settings: Settings) -> bool:
+    """Migrate, and answer whether rows are there that have no seals."""
     database = db.opened(settings.database, load(settings, lambda n: bytes(n)).keyring, utc_now)
     try:
-        before = await schema.current(database)
         await schema.migrate(database)
-        return before
+        async with database.read() as tx:
+            return await seals.are_missing(tx)
     finally:
         await database.dispose()
 

@@ -108,6 +108,12 @@ class DecisionNotFound(ConsentError):
     code = "decision_not_found"
 
 
+class ReceiptNotFound(ConsentError):
+    """No statement that this client may see has this index."""
+
+    code = "receipt_not_found"
+
+
 class PolicyVersionNotFound(ConsentError):
     """No version with this name has been published."""
 

@@ -1,7 +1,7 @@
 """Keys: the ledger is brought to where the held ones stand, and rows are brought under the active ones."""
 
 import dataclasses
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -52,9 +52,10 @@ async def wrong(tx: ReadTx, held: Held) -> list[KeyUse]:
 async def reconcile(tx: WriteTx, held: Held) -> Known:
     """Enter into the ledger what changed with the held keys; answers every key as it stands then.
 
-    Raises KeyFault when a use would be left without an active key.
+    Raises KeyFault when an active key is not held, or a use would be left without one.
     """
     append = await ledger_store.begin(tx)
+    _refuse_wrong(await wrong(tx, held))
     _enter(append, keys.moves(held, await key_store.known(tx)))
     await append.write()
     await key_store.forget_marks(tx)
@@ -63,6 +64,18 @@ async def reconcile(tx: WriteTx, held: Held) -> Known:
     if lacking := [keys.name_of(use) for use in KeyUse if use not in active]:
         raise KeyFault(f"{', '.join(lacking)}: every key that it holds is retired or revoked; add a new line to it")
     return now
+
+
+async def in_use(tx: ReadTx, held: Held) -> Known:
+    """Every key as it stands. Raises KeyFault when the held ones are not those that the database was written with."""
+    _refuse_wrong(await wrong(tx, held))
+    return await key_store.known(tx)
+
+
+def _refuse_wrong(uses: Sequence[KeyUse]) -> None:
+    if uses:
+        names = ", ".join(map(keys.name_of, uses))
+        raise KeyFault(f"{names}: not what this database was written with; bring back the right one")
 
 
 async def revoke(tx: WriteTx, kid: str, held: Held) -> Key:
@@ -99,33 +112,44 @@ def _refuse_active(one: KnownKey, held: Held) -> None:
 async def _refuse_needed_master(tx: WriteTx, one: KnownKey) -> None:
     after: str | None = ""
     while after is not None:
-        after = await rewrap(tx, after)
+        after = (await rewrap(tx, after)).after
     retired_at = await ledger_store.time_of(tx, one.index)
     if one.state is KeyState.RETIRED and retired_at and await idempotency.any_before(tx, retired_at):
         until = to_text(retired_at + idempotency.KEPT_FOR)
         raise KeyFault(f"answers to requests that may be repeated lie under it; it can be revoked after {until}")
 
 
-async def reseal(tx: WriteTx, table: seals.Sealed, after: str) -> str | None:
-    """Bring a page of rows from retired seal keys under the active one; answers behind what to go on, or None."""
-    there = await key_store.known(tx)
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What became of a page of rows: behind which one to go on, None at the end; and how many were changed."""
+
+    after: str | None
+    changed: int = 0
+
+
+async def reseal(tx: WriteTx, table: seals.Sealed, after: str) -> Page:
+    """Bring a page of rows from retired seal keys under the active one."""
+    there, changed = await key_store.known(tx), 0
     if not _leads(there, tx.keyring.seals[0]):
-        return None
+        return Page(None)
     rows = await seals.page(tx, table, after)
     retired = {decoded(one.key.kid)[:KEY_ID_BYTES] for one in _retired(there, KeyUse.SEAL)}
     if stale := seals.sealed_by(rows, retired):
         await ledger_store.begin(tx)  # whoever appends writes the same rows
-        await seals.reseal(tx, table, stale)
-    return rows[-1][0] if len(rows) == seals.PAGE else None
+        changed = await seals.reseal(tx, table, stale)
+    return Page(rows[-1][0] if len(rows) == seals.PAGE else None, changed)
 
 
-async def rewrap(tx: WriteTx, after: str) -> str | None:
-    """Bring a page of subjects' keys under the active master key; answers behind what to go on, or None."""
+async def rewrap(tx: WriteTx, after: str) -> Page:
+    """Bring a page of subjects' keys under the active master key."""
+    changed = 0
     if not _leads(await key_store.known(tx), tx.keyring.masters[0]):
-        return None
+        return Page(None)
     rows = await seals.wrapped_page(tx, after)
-    await seals.rewrap(tx, [(name, key) for name, key in rows if not tx.keyring.is_wrapped_now(name, key)])
-    return rows[-1][0] if len(rows) == seals.PAGE else None
+    if stale := [(name, key) for name, key in rows if not tx.keyring.is_wrapped_now(name, key)]:
+        await ledger_store.begin(tx)
+        changed = await seals.rewrap(tx, stale)
+    return Page(rows[-1][0] if len(rows) == seals.PAGE else None, changed)
 
 
 async def retired_in_use(tx: ReadTx, use: KeyUse) -> bool:

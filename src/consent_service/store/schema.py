@@ -11,9 +11,6 @@ from sqlalchemy import Connection
 
 from consent_service.store.db import Database
 
-WITHOUT_SEALS = ("0001", "0002")
-"""Migrations of databases whose rows have no seals: their projection is rebuilt before anybody asks."""
-
 
 def migrations() -> Path:
     """Where the migrations lie: inside the installed package, or at the top of the checkout."""

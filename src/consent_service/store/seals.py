@@ -86,6 +86,11 @@ SEALED = (
 """Every table of sealed rows."""
 
 
+async def are_missing(tx: ReadTx) -> bool:
+    """Whether rows were written before there were seals: a rebuild seals them, for it derives them from the ledger."""
+    return await tx.first(select(policy_version.c.version).where(policy_version.c.seal.is_(None)).limit(1)) is not None
+
+
 async def page(tx: ReadTx, sealed: Sealed, after: str) -> Sequence[tuple[str, bytes | None]]:
     """The rows behind `after` by their names, with their seals."""
     query = select(sealed.name.label("name"), sealed.table.c.seal).where(sealed.name > after)
@@ -101,13 +106,13 @@ async def reseal(tx: WriteTx, sealed: Sealed, names: Sequence[str]) -> int:
     """Seal these rows again under the active key; answers how many. A row whose seal is not true stays as it is."""
     rows = await tx.rows(select(sealed.table).where(sealed.name.in_(names)))
     true = [row for row in rows if tx.keyring.is_sealed(sealed.message(row), row.seal)]
-    as_it_was = (sealed.name == bindparam("name"), sealed.table.c.seal == bindparam("was"))
+    as_it_was = (sealed.name == bindparam("row_named"), sealed.table.c.seal == bindparam("was"))
     statement = update(sealed.table).where(*as_it_was).values(seal=bindparam("new"))
     return await tx.execute(
         statement,
         [
             {
-                "name": row._mapping[sealed.name.name],
+                "row_named": row._mapping[sealed.name.name],
                 "was": row.seal,
                 "new": tx.keyring.seal_row(sealed.message(row)),
             }
@@ -127,13 +132,13 @@ async def rewrap(tx: WriteTx, wrapped: Sequence[tuple[str, bytes]]) -> int:
     ring = tx.keyring
     statement = (
         update(subject_key)
-        .where(subject_key.c.subject == bindparam("name"), subject_key.c.wrapped_key == bindparam("was"))
+        .where(subject_key.c.subject == bindparam("row_named"), subject_key.c.wrapped_key == bindparam("was"))
         .values(wrapped_key=bindparam("new"))
     )
     return await tx.execute(
         statement,
         [
-            {"name": name, "was": was, "new": ring.wrap(name, ring.unwrap(name, was), tx.entropy(NONCE_BYTES))}
+            {"row_named": name, "was": was, "new": ring.wrap(name, ring.unwrap(name, was), tx.entropy(NONCE_BYTES))}
             for name, was in wrapped
         ],
     )

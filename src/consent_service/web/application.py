@@ -23,6 +23,7 @@ from consent_service.web import (
     policies,
     problems,
     publications,
+    receipts,
     service,
     tallies,
 )
@@ -35,6 +36,7 @@ _MODULES = (
     people,
     consents,
     asks,
+    receipts,
     checks,
     decisions,
     policies,

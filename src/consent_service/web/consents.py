@@ -126,7 +126,7 @@ class RecordedOut(Output):
     entries: list[EntryOut]
     states: dict[str, LeafOut]
     as_of: int
-    receipts: list[str] = Field(description="Where the signed receipts lie; none are issued in this version.")
+    receipts: list[str] = Field(description="Where the signed receipts lie, one for each statement, in order.")
 
 
 class StatesOut(Output):
@@ -267,7 +267,7 @@ def _recorded(recorded: Recorded) -> RecordedOut:
         ],
         states={leaf: LeafOut.model_validate(state) for leaf, state in recorded.states.items()},
         as_of=recorded.as_of,
-        receipts=[],
+        receipts=[f"/v1/receipts/{entry.index}" for entry in recorded.entries],
     )
 
 

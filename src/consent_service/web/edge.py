@@ -1,5 +1,7 @@
 """The edge, as pure ASGI: request ids, security headers, and what is measured."""
 
+import base64
+import hashlib
 import random
 import re
 import time
@@ -105,6 +107,14 @@ class Edge:
             self._measures.observe(scope["method"], route_of(scope), status, time.perf_counter() - started)
 
 
+def page_policy(style: str) -> str:
+    """The Content-Security-Policy of a page that has this one inline style, and nothing else."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
 def header_of(scope: Scope, name: bytes) -> str | None:
     """A request header, the first of its name, which is in small letters as ASGI has it; None where there is none."""
     for key, value in scope["headers"]:
@@ -137,10 +147,12 @@ def api_headers(request_id: str, scope: Scope) -> RawHeaders:
 
 
 def _dressed(headers: RawHeaders, scope: Scope, request_id: str) -> RawHeaders:
-    """An answer's headers with ours. What may be cached says so itself; nothing else is."""
-    ours = api_headers(request_id, scope)
+    """An answer's headers with ours. What may be cached says so itself, as a page says what it loads; nothing else."""
+    ours, own = api_headers(request_id, scope), {name for name, _ in headers}
     if scope["path"].startswith("/docs"):
         ours = [*(one for one in ours if one != _API_POLICY), _DOCS_POLICY, *_FOR_A_PAGE]
-    if any(name == b"cache-control" for name, _ in headers):
+    if _POLICY in own:
+        ours = [*(one for one in ours if one != _API_POLICY), *_FOR_A_PAGE]
+    if b"cache-control" in own:
         ours.remove(_NO_STORE)
     return [*headers, *ours]

@@ -9,7 +9,7 @@ from consent_service.core.keys import KnownKey
 from consent_service.lanes import read_alone
 from consent_service.operations import keys
 from consent_service.web.deps import InRoom
-from consent_service.web.openapi import Tag
+from consent_service.web.openapi import PUBLIC, Tag
 from consent_service.web.outputs import Output
 from consent_service.web.problems import documented
 
@@ -52,7 +52,7 @@ class JwksOut(Output):
     "/.well-known/jwks.json",
     operation_id="readKeys",
     summary="See the public keys of receipts and checkpoints",
-    responses=documented("too_many_requests", "internal", "unavailable"),
+    responses=documented(*PUBLIC),
 )
 async def jwks(room: InRoom, response: Response) -> JwksOut:
     """A key stands here before its first use, and for good: what it signed can be verified ever after."""

@@ -4,7 +4,10 @@ from enum import StrEnum
 
 TITLE = "Consent service"
 
-READING = ("unauthenticated", "scope_missing", "too_many_requests", "internal", "overloaded", "unavailable")
+PUBLIC = ("too_many_requests", "internal", "unavailable", "ledger_rolled_back")
+"""The problems that every operation that asks the database can have."""
+
+READING = ("unauthenticated", "scope_missing", *PUBLIC, "overloaded")
 """The problems that every operation with a key can have."""
 
 WRITING = (
@@ -57,6 +60,7 @@ First press **Authorize** (right below) and paste your key; it begins with `csk_
 | **record a paper form** | *2 · Consents* → **Record what a person said**: `grant`, `refuse` or `withdraw` for each purpose, `"method": "paper"`, your name in `staff`, the date on the form in `made_at`. |
 | **see why an answer was no** | *3 · Checks* → **See whether data may be used**: every reason is listed with a sentence. |
 | **see who asked about a person** | *3 · Checks* → **See who asked about a person**: every check and its answer, the newest first. |
+| **give a person a receipt** | *2 · Consents* → **Get the receipt of a statement**: the index that recording it told, `format` `html`. Press **Download**, open the file, print it. |
 | **take a yes back for somebody** | the same as a paper form, with `withdraw`. It holds from that moment, everywhere. |
 
 A purpose such as `marketing` stands for all of its leaves (`marketing.own_company.email`, …). The list is under

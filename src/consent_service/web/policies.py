@@ -13,12 +13,11 @@ from consent_service.operations import policies
 from consent_service.store.db import ReadTx
 from consent_service.store.policies import Published
 from consent_service.web.deps import InRoom
-from consent_service.web.openapi import Tag
+from consent_service.web.openapi import PUBLIC, Tag
 from consent_service.web.outputs import Instant, Output
 from consent_service.web.problems import documented
 
 router = APIRouter(tags=[Tag.POLICY])
-_PUBLIC = ("too_many_requests", "internal", "unavailable")
 
 
 class WordingOut(Output):
@@ -93,7 +92,7 @@ class VersionsOut(Output):
     "/v1/purposes",
     operation_id="listPurposes",
     summary="See all purposes and their codes",
-    responses=documented(*_PUBLIC),
+    responses=documented(*PUBLIC),
 )
 async def purposes(room: InRoom) -> PurposesOut:
     """The codes to use in statements and checks."""
@@ -105,7 +104,7 @@ async def purposes(room: InRoom) -> PurposesOut:
     "/v1/purposes/{code}",
     operation_id="readPurpose",
     summary="See one purpose",
-    responses=documented(*_PUBLIC, "purpose_not_found"),
+    responses=documented(*PUBLIC, "purpose_not_found"),
 )
 async def purpose(
     code: Annotated[str, Path(openapi_examples={"example": {"value": "marketing"}})], room: InRoom
@@ -122,7 +121,7 @@ async def purpose(
     "/v1/policy",
     operation_id="readPolicy",
     summary="See the policy in force",
-    responses=documented(*_PUBLIC),
+    responses=documented(*PUBLIC),
 )
 async def policy_in_force(room: InRoom) -> PolicyOut:
     """The whole catalogue: purposes, wordings, disclosure grounds."""
@@ -133,7 +132,7 @@ async def policy_in_force(room: InRoom) -> PolicyOut:
     "/v1/policy/versions",
     operation_id="listPolicyVersions",
     summary="See all versions of the policy",
-    responses=documented(*_PUBLIC),
+    responses=documented(*PUBLIC),
 )
 async def versions(room: InRoom) -> VersionsOut:
     """A published version never changes."""
@@ -146,7 +145,7 @@ async def versions(room: InRoom) -> VersionsOut:
     "/v1/policy/versions/{version}",
     operation_id="readPolicyVersion",
     summary="See one version of the policy",
-    responses=documented(*_PUBLIC, "policy_version_not_found"),
+    responses=documented(*PUBLIC, "policy_version_not_found"),
 )
 async def version(
     version: Annotated[str, Path(openapi_examples={"example": {"value": "2026-11-01"}})], room: InRoom

@@ -46,6 +46,7 @@ KINDS: Mapping[str, Kind] = {
     "not_found": Kind(404, "There is nothing at this path"),
     "subject_not_found": Kind(404, "No such subject"),
     "decision_not_found": Kind(404, "No such decision"),
+    "receipt_not_found": Kind(404, "No such receipt"),
     "purpose_not_found": Kind(404, "No such purpose"),
     "policy_version_not_found": Kind(404, "No such policy version"),
     "client_not_found": Kind(404, "No such client"),
