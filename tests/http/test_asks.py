@@ -18,7 +18,9 @@ async def asked(school: School, sub: str, key: str | None = None) -> dict[str, s
 async def test_who_was_never_asked_may_be_asked_for_everything_in_the_policys_order(school: School) -> None:
     sub = await school.enrol("person:1")
     told = (await school.get(f"/v1/subjects/{sub}/asks")).json()
-    leaves = [one["code"] for one in (await school.get("/v1/purposes")).json()["items"] if one["leaves"] == [one["code"]]]
+    leaves = [
+        one["code"] for one in (await school.get("/v1/purposes")).json()["items"] if one["leaves"] == [one["code"]]
+    ]
     assert [one["purpose"] for one in told["asks"]] == leaves
     assert {one["because"] for one in told["asks"]} == {"never_asked"}
     assert told["asks"][1]["text"]["en"] == "For settlement/billing of product fee or service fee"

@@ -103,7 +103,9 @@ def in_words(changes: Diff) -> Iterator[str]:
     for how in ("added", "removed", "reworded", "basis_changed"):
         leaves: tuple[str, ...] = getattr(changes, how)
         yield from (f"{how.replace('_', ' ')}: {leaf}" for leaf in leaves)
-    yield from (f"changed: {', '.join(members)} of {code}" for code, members in changes.otherwise.items())
+    for code, members in changes.otherwise.items():
+        comes_or_goes = members in (("added",), ("removed",))
+        yield f"{members[0]}: {code}" if comes_or_goes else f"changed: {', '.join(members)} of {code}"
     yield from (f"changed: {member}" for member in changes.members)
 
 
