@@ -3,7 +3,6 @@
 import pytest
 
 from consent_service.core.clients import Scope
-from consent_service.store import tallies
 from tests.publishing import edited, published, reworded
 from tests.school import EMAIL, Json, School
 
@@ -17,8 +16,7 @@ async def stats(school: School, key: str | None = None) -> Json:
     return answer.json()
 
 
-async def test_each_leaf_is_counted_by_what_stands(school: School, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tallies, "PAGE", 2)
+async def test_each_leaf_is_counted_by_what_stands(school: School) -> None:
     await school.said("person:1", ("billing", "grant"))
     await school.said("person:2", ("billing", "grant"), expires_at="2026-12-01T00:00:00Z")
     await school.said("person:3", ("billing", "refuse"))

@@ -2,19 +2,20 @@
 
 import functools
 import json
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from types import MappingProxyType
 
 from consent_service.core import consent, ledger
-from consent_service.core.consent import Action, Standing, Statement, Tally
+from consent_service.core.consent import Action, Standing, Statement
 from consent_service.core.instants import from_milliseconds, to_milliseconds
 from consent_service.core.people import Membership, MembershipStatus
 from consent_service.core.policy import SubjectKind
 
-_ROW = (Action.GRANT, Action.REFUSE, Action.WITHDRAW)
+ACTIONS = (Action.GRANT, Action.REFUSE, Action.WITHDRAW)
+"""What the first cell of a leaf's row stands for."""
+
 _JSON = json.JSONDecoder()
 _COMPACT = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False)
 
@@ -145,30 +146,6 @@ def from_document(subject: str, last_index: int, document: str) -> SubjectState:
     )
 
 
-Counted = Counter[tuple[str, str, str, bool]]
-"""Rows that are alike, by leaf, action, wording and whether they have expired; the cells as they stand."""
-
-
-def count(documents: Iterable[str], leaves: Iterable[str], now: datetime, counted: Counted) -> None:
-    """Count what stands for these leaves in many documents, each cell read only as far as that needs."""
-    marks, at = [(leaf, f'"{leaf}":[') for leaf in leaves], to_milliseconds(now)
-    for document in documents:
-        end = document.rindex(_FACTS)
-        for leaf, mark in marks:
-            begin = document.find(mark, 0, end)
-            if begin >= 0:
-                row = document[begin + len(mark) : document.index("]", begin)].split(",")
-                counted[leaf, row[0], row[4], row[3] != "null" and int(row[3]) <= at] += 1
-
-
-def tallies(counted: Counted) -> list[Tally]:
-    """What `count` counted."""
-    return [
-        Tally(leaf, _ROW[int(action)], int(wording), expired, subjects)
-        for (leaf, action, wording, expired), subjects in counted.items()
-    ]
-
-
 _LEAVES, _FACTS = ',"leaves":{', '},"membership":'
 
 
@@ -187,7 +164,7 @@ def _compact(value: object) -> str:
 
 def _to_row(standing: Standing) -> LeafRow:
     return (
-        _ROW.index(standing.action),
+        ACTIONS.index(standing.action),
         standing.index,
         to_milliseconds(standing.made_at),
         _optional(standing.expires_at),
@@ -200,7 +177,7 @@ def _from_row(
     action: int, index: int, made_at: int, expires_at: int | None, wording: int, last_no_at: int | None
 ) -> Standing:
     return Standing(
-        _ROW[action],
+        ACTIONS[action],
         index,
         from_milliseconds(made_at),
         None if expires_at is None else from_milliseconds(expires_at),

@@ -20,10 +20,9 @@ from consent_service.core.instants import local_date, start_of_day
 from consent_service.core.policy import Policy
 from consent_service.core.policy_file import to_document
 from consent_service.core.publication import Declared, Diff, Publication
-from consent_service.operations import tallies
 from consent_service.operations.clients import recorder
 from consent_service.store import ledger as ledger_store
-from consent_service.store import policies
+from consent_service.store import policies, tallies
 from consent_service.store.db import ReadTx, WriteTx
 from consent_service.store.policies import Published
 
@@ -56,7 +55,7 @@ async def impact(tx: ReadTx, _: Client | None, proposal: Proposal) -> Impact:
     policy = _numbered(proposal, versions)
     current = await policies.in_force(tx)
     leaves = publication.endangered(current.policy if current else None, policy)
-    counted = (await tallies.count(tx, [leaf.code for leaf in leaves])).tallies if leaves else ()
+    counted = (await tallies.count(tx, [leaf.code for leaf in leaves], tx.now)).tallies if leaves else ()
     return Impact(_newest(versions), publication.lapses(leaves, policy, counted))
 
 

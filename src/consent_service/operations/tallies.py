@@ -1,24 +1,15 @@
 """What stands, counted over all subjects: for a chart, and for what a policy version would do."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consent_service.core import projection
 from consent_service.core.clients import Client
-from consent_service.core.consent import StateName, Tally, state_of
+from consent_service.core.consent import StateName, state_of
 from consent_service.core.policy import Purpose
 from consent_service.operations import policies
 from consent_service.store import ledger as ledger_store
 from consent_service.store import tallies
 from consent_service.store.db import ReadTx
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """How many subjects there are, and how many of them stand alike for a leaf; those who do not were never asked."""
-
-    subjects: int
-    tallies: list[Tally]
+from consent_service.store.tallies import Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +22,12 @@ class Stats:
     as_of: int
 
 
-async def count(tx: ReadTx, leaves: Sequence[str], *, namespaces: Sequence[str] = ()) -> Count:
-    """Count what stands for these leaves now, each subject once, at the moment when its page is read."""
-    counted, subjects, after = projection.Counted(), 0, ""
-    following: str | None = after
-    while following is not None:
-        documents, following = await tallies.documents_after(tx, following, namespaces=namespaces)
-        projection.count(documents, leaves, tx.now, counted)
-        subjects += len(documents)
-    return Count(subjects, projection.tallies(counted))
-
-
 async def stats(tx: ReadTx, client: Client) -> Stats:
     """How many of the subjects that the client may see stand how, for the leaves that it may ask for."""
     as_of = await ledger_store.size(tx)
     policy = (await policies.in_force(tx)).policy
     leaves = [leaf for leaf in policy.leaves if client.may_ask_for(leaf.code)]
-    counted = await count(tx, [leaf.code for leaf in leaves], namespaces=client.namespaces)
+    counted = await tallies.count(tx, [leaf.code for leaf in leaves], tx.now, namespaces=client.namespaces)
     return Stats(policy.version, counted.subjects, {leaf.code: _states(leaf, counted) for leaf in leaves}, as_of)
 
 
