@@ -49,6 +49,8 @@ class Space:
 async def append(database: Database, rows_at: Callable[[int], Rows]) -> int:
     """Append what `rows_at` makes for the ledger's size, under the head's lock; answers the new size."""
     async with database.writing.begin() as connection:
+        if connection.dialect.name == "sqlite":
+            await connection.exec_driver_sql("BEGIN IMMEDIATE")  # or each row would be a transaction of its own
         head = (await connection.execute(select(ledger_head).with_for_update())).one()
         size: int = head.size
         rows = rows_at(size)

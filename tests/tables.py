@@ -63,9 +63,10 @@ async def copied(database: Database) -> Copy:
 
 
 async def put_back(database: Database, copy: Copy) -> None:
-    """Make the database what it was when it was copied."""
+    """Make the database what it was when it was copied, in one transaction."""
     await lift_triggers(database)
-    for table, rows in copy.items():
-        await tamper(database, table.delete())
-        if rows:
-            await tamper(database, table.insert().values([dict(row._mapping) for row in rows]))
+    async with database.writing.begin() as connection:
+        for table, rows in copy.items():
+            await connection.execute(table.delete())
+            if rows:
+                await connection.execute(table.insert(), [dict(row._mapping) for row in rows])

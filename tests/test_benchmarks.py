@@ -28,8 +28,8 @@ from consent_service.core import merkle
 from consent_service.lanes import write_alone
 from consent_service.policies import shipped
 from consent_service.settings import Settings
-from consent_service.store import ledger
 from consent_service.store.projection import TABLES
+from consent_service.store.rebuild import rebuild
 from consent_service.store.tables import ledger_entry, ledger_head
 from tests.clock import Clock
 from tests.school import School, open_school
@@ -99,7 +99,7 @@ async def test_the_loaded_rows_are_what_a_rebuild_makes_byte_for_byte(
     async with open_school(settings, clock) as school:
         before = await projection(school)
         assert len(before["subject_state"]) == len(before["subject_identifier"]) == 12
-        await write_alone(school.service.database, ledger.rebuild)
+        await write_alone(school.service.database, rebuild)
         assert await projection(school) == before
     assert done.statements == 12 * (len(shipped().leaves) if each_leaf else 1)
 

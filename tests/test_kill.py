@@ -18,7 +18,8 @@ from consent_service.core import merkle
 from consent_service.core.instants import to_text
 from consent_service.lanes import write_alone
 from consent_service.settings import Settings
-from consent_service.store import ledger, projection
+from consent_service.store import projection
+from consent_service.store.rebuild import rebuild
 from consent_service.store.tables import checkpoint, decision, ledger_entry, ledger_head, ledger_node
 from tests.conftest import create_database, migrated
 from tests.kill_harness import CLIENTS, Heard, Stage, endure
@@ -164,5 +165,5 @@ async def tables_that_a_rebuild_changes(settings: Settings) -> list[str]:
     """The projection's tables that are not, byte for byte, what the ledger says."""
     async with running(settings) as service:
         before = {table: await all_at(settings.database, table) for table in projection.TABLES}
-        await write_alone(service.database, ledger.rebuild)
+        await write_alone(service.database, rebuild)
         return [table.name for table in before if await all_at(settings.database, table) != before[table]]

@@ -23,8 +23,8 @@ from consent_service.operations import clients, ledger
 from consent_service.operations.clients import NewClient
 from consent_service.settings import Settings
 from consent_service.store import checkpoints
-from consent_service.store import ledger as ledger_store
 from consent_service.store.checkpoints import Signed
+from consent_service.store.rebuild import rebuild
 from consent_service.store.tables import checkpoint as checkpoint_table
 from consent_service.store.tables import ledger_entry, ledger_head, ledger_node
 from tests.clock import Clock
@@ -366,5 +366,5 @@ async def test_a_tree_that_does_not_fit_together_keeps_nothing_from_starting(set
 async def test_rebuild_leaves_the_tree_alone(school: School) -> None:
     await school.said("person:1", *(("billing", action) for action in ("grant", "withdraw") * 8))
     before = [await all_of(school, table) for table in (ledger_node, checkpoint_table, ledger_head)]
-    await write_alone(school.service.database, ledger_store.rebuild)
+    await write_alone(school.service.database, rebuild)
     assert [await all_of(school, table) for table in (ledger_node, checkpoint_table, ledger_head)] == before

@@ -25,8 +25,9 @@ from consent_service.lanes import read_alone, write_alone
 from consent_service.operations import keys as operations
 from consent_service.operations.checks import Asked
 from consent_service.settings import Settings
-from consent_service.store import ledger, projection, seals
+from consent_service.store import projection, seals
 from consent_service.store.db import Database
+from consent_service.store.rebuild import rebuild
 from consent_service.store.tables import (
     client,
     ledger_entry,
@@ -134,7 +135,7 @@ async def test_three_rotations_of_every_key_under_load_fail_no_request_and_lose_
 async def test_what_the_ledger_says_of_keys_is_rebuilt_from_it(school: School) -> None:
     await rotate(school, *ROTATED)
     before = await all_of(school, signing_key)
-    await write_alone(school.service.database, ledger.rebuild)
+    await write_alone(school.service.database, rebuild)
     assert await all_of(school, signing_key) == before
     assert signing_key in projection.TABLES
     kinds = [row.kind for row in await all_of(school, ledger_entry)]
@@ -233,7 +234,7 @@ async def test_a_revoked_seal_denies_until_rows_are_derived_again(settings: Sett
         asked = Asked(service.database.keyring.key_hash(key), Question(Identifier("person", "1"), "billing"))
         with pytest.raises(RecordUntrusted):
             await service.checks.ask(asked)
-        await write_alone(service.database, ledger.rebuild)
+        await write_alone(service.database, rebuild)
         assert (await service.checks.ask(asked)).verdict.permitted
 
 
@@ -265,7 +266,7 @@ async def test_under_another_pepper_everybody_is_found_as_before(school: School)
         assert (await school.post("/v1/subjects/lookup", {"subject": name})).json()["subject"] == subject
     assert await states(school, PEPPER) == ["active", "retired"]
     rows = await all_of(school, subject_identifier)
-    await write_alone(database, ledger.rebuild)
+    await write_alone(database, rebuild)
     again = await all_of(school, subject_identifier)
     assert [tuple(row)[:4] for row in again] == [tuple(row)[:4] for row in rows]
     messages = [seals.identifier_message(row.lookup, row.namespace, row.subject, tuple(row)[3]) for row in rows]

@@ -30,8 +30,9 @@ from consent_service.operations.clients import NewClient
 from consent_service.operations.consents import Call, Recorded
 from consent_service.policies import shipped
 from consent_service.settings import DecisionLog, Settings
-from consent_service.store import db, ledger, lock, schema, seals
+from consent_service.store import db, lock, schema, seals
 from consent_service.store.db import Database, WriteTx
+from consent_service.store.rebuild import rebuild
 from consent_service.web.application import application
 from consent_service.web.deps import Room
 from consent_service.web.edge import Measures
@@ -169,7 +170,8 @@ def _room(service: Service, measures: Measures) -> Room:
         service.settings.default_namespace,
         service.settings.time_zone,
         _terms(service.settings),
-        Gate(at_once=1 if db.sqlite_path(service.settings.database) else _BULK_AT_ONCE),
+        bulk=Gate(at_once=1 if db.sqlite_path(service.settings.database) else _BULK_AT_ONCE),
+        counting=Gate(at_once=1),
     )
 
 
@@ -192,7 +194,7 @@ async def _prepare(
         if not database.trust.fault:
             await rotation.enter(database, loaded)
             if embedded and await read_alone(database, seals.are_missing):
-                await write_alone(database, ledger.rebuild)
+                await write_alone(database, rebuild)
             await _fill(database, settings, embedded=embedded, with_examples=with_examples)
             await notary.keep_up()  # anchors what a crash left between its commit and its anchor
     except AnchorFault as fault:

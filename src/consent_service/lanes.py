@@ -32,6 +32,9 @@ Operation = Callable[[Tx, Sequence[Item]], Awaitable[Sequence[Answer | ConsentEr
 
 _LATE = "The database did not answer in time; a write may have happened, so repeat it with the same Idempotency-Key."
 
+PATIENCE = 1.8
+"""How many seconds a caller waits for the database, at most."""
+
 _TURNS = 2
 
 logger = logging.getLogger(__name__)
@@ -69,7 +72,7 @@ class Lane(Generic[Item, Answer]):
         *,
         most: int = 256,
         waiting: int = 2048,
-        patience: float = 1.8,
+        patience: float = PATIENCE,
     ) -> None:
         self._begin: Callable[[], AbstractAsyncContextManager[Any]] = begin
         self._operation: Operation[Any, Item, Answer] = operation
@@ -172,6 +175,34 @@ async def write_alone(database: Database, operation: Callable[[WriteTx], Awaitab
             return await operation(tx)
 
     return await _shielded(in_transaction())
+
+
+async def read_in_time(database: Database, operation: Callable[[ReadTx], Awaitable[Result]]) -> Result:
+    """`read_alone` for a caller who waits. Raises Unavailable after PATIENCE."""
+    return await in_time(read_alone(database, operation))
+
+
+async def write_in_time(database: Database, operation: Callable[[WriteTx], Awaitable[Result]]) -> Result:
+    """`write_alone` for a caller who waits. Raises Unavailable after PATIENCE; what was begun goes on."""
+    return await in_time(write_alone(database, operation))
+
+
+async def in_time(work: Coroutine[object, object, Result]) -> Result:
+    """Wait for work, but no longer than PATIENCE. It is not cancelled, nor by a caller who goes away.
+
+    Raises Unavailable: a frozen database would keep a caller waiting until the driver gives it up, much later.
+    """
+    task = asyncio.ensure_future(work)
+    done, _ = await asyncio.wait({task}, timeout=PATIENCE)
+    if done:
+        return task.result()
+    task.add_done_callback(_forget)
+    raise Unavailable(_LATE)
+
+
+def _forget(late: asyncio.Future[Result]) -> None:
+    if not late.cancelled() and late.exception():
+        logger.warning("what came too late failed: %s", type(late.exception()).__name__)
 
 
 async def snapshot_alone(database: Database, operation: Callable[[WriteTx], Awaitable[Result]]) -> Result:

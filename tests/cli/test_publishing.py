@@ -40,6 +40,8 @@ def test_a_dry_run_then_publishing_without_a_server(tmp_path: Path) -> None:
     assert (shown["version"], shown["index"]) == ("v2", told["index"])
     again = run(tmp_path, "policy", "publish", file, "--material", "surveys.analysis")
     assert (again.returncode, "policy_version_taken" in again.stderr) == (1, True)
+    verified = run(tmp_path, "verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 def test_a_file_that_is_wrong_is_refused_with_its_line(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ async def test_inclusion_proofs_are_the_rfcs(school: School) -> None:
                 "index": index,
                 "size": size,
                 "leaf_hash": hashlib.sha256(b"\x00" + bodies[index]).hexdigest(),
-                "path": [one.hex() for one in path_of(index, bodies[:size])],
+                "hashes": [one.hex() for one in path_of(index, bodies[:size])],
                 "root": as_the_rfc_says(bodies[:size]).hex(),
             }
 
@@ -126,7 +126,7 @@ async def test_consistency_proofs_are_the_rfcs(school: School) -> None:
             assert told == {
                 "from": first,
                 "to": second,
-                "path": [one.hex() for one in subproof_of(first, bodies[:second])],
+                "hashes": [one.hex() for one in subproof_of(first, bodies[:second])],
                 "from_root": as_the_rfc_says(bodies[:first]).hex(),
                 "to_root": as_the_rfc_says(bodies[:second]).hex(),
             }

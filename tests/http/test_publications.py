@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from consent_service.core.clients import Scope
-from consent_service.store import ledger
+from consent_service.lanes import write_alone
+from consent_service.store.rebuild import rebuild
 from consent_service.store.tables import ledger_entry, policy_version
 from tests.publishing import edited, leaf, node, previewed, publish, published, reworded, without
 from tests.school import EMAIL, VERSION, School, statements
@@ -282,8 +283,7 @@ async def test_the_ledger_says_what_the_publisher_decided_and_a_rebuild_gives_th
     entry = (await all_of(school, ledger_entry))[told["index"]]
     assert b'"lapses":1,"material":["billing"]' in entry.body
     rows = await all_of(school, policy_version)
-    async with school.service.database.write() as tx:
-        await ledger.rebuild(tx)
+    await write_alone(school.service.database, rebuild)
     assert await all_of(school, policy_version) == rows
     assert await school.why("person:1", "billing") == ["policy_changed"]
 

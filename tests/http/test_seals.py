@@ -8,7 +8,7 @@ from sqlalchemy import update
 from consent_service.core.clients import Scope
 from consent_service.core.people import Identifier
 from consent_service.lanes import write_alone
-from consent_service.store import ledger
+from consent_service.store.rebuild import rebuild
 from consent_service.store.tables import client, ledger_entry, policy_version, subject_identifier, subject_state
 from tests.http.test_conventions import assert_problem
 from tests.school import School
@@ -120,7 +120,7 @@ async def test_nothing_is_built_on_a_record_that_is_not_trusted(school: School) 
 async def test_a_rebuild_makes_the_record_what_the_ledger_says(school: School) -> None:
     mine, _ = await two_people(school)
     await tamper(school.service.database, UNSEALED.format(mine=mine))
-    await write_alone(school.service.database, ledger.rebuild)
+    await write_alone(school.service.database, rebuild)
     assert await school.why(MINE, "billing") == ["refused"]
 
 

@@ -16,8 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from consent_service.core import ledger as entries
 from consent_service.core import merkle
 from consent_service.lanes import write_alone
-from consent_service.store import ledger
 from consent_service.store.projection import TABLES
+from consent_service.store.rebuild import rebuild
 from consent_service.store.tables import (
     entry_detail,
     ledger_entry,
@@ -168,7 +168,7 @@ async def test_rebuild_leaves_the_erased_out_and_every_hash_stands(school: Schoo
     before = await whole_ledger(school)
     for table in (subject_key, subject_state, subject_identifier):
         await tamper(school.service.database, table.delete().where(table.c.subject == erased))
-    await write_alone(school.service.database, ledger.rebuild)
+    await write_alone(school.service.database, rebuild)
     assert await whole_ledger(school) == before
     assert (await school.post("/v1/subjects/lookup", {"subject": "sis:erased"})).status_code == 404
     assert (await school.post("/v1/subjects/lookup", {"subject": "sis:kept"})).status_code == 200
@@ -227,7 +227,7 @@ def test_the_ledger_alone_gives_the_projection_again_byte_for_byte(
 ) -> None:
     portal.call(partial(play, open_for_many, told))
     before = portal.call(projection, open_for_many)
-    portal.call(write_alone, open_for_many.service.database, ledger.rebuild)
+    portal.call(write_alone, open_for_many.service.database, rebuild)
     assert portal.call(projection, open_for_many) == before
 
 

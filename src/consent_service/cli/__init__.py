@@ -5,7 +5,7 @@ import sys
 from rich.console import Console
 
 from consent_service.app import StartFault
-from consent_service.cli import checks, clients, decisions, demo, keys, policies, service  # noqa: F401 (each adds its commands)
+from consent_service.cli import checks, clients, decisions, demo, keys, policies, rebuild, service, verify  # noqa: F401 (each adds its commands)
 from consent_service.cli.commands import app
 from consent_service.cli.remote import RemoteProblem
 from consent_service.core.errors import ConsentError

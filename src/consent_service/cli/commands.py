@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Annotated, TypeVar
 
 import typer
@@ -13,7 +13,9 @@ from rich.console import Console
 from consent_service import keys
 from consent_service.app import StartFault, look_back, running, utc_now
 from consent_service.lanes import read_alone, write_alone
+from consent_service.operations import keys as operations
 from consent_service.settings import Settings
+from consent_service.store import lock
 from consent_service.store.db import Database, ReadTx, WriteTx, opened, sqlite_path
 
 Result = TypeVar("Result")
@@ -67,3 +69,18 @@ async def _open_for_reading(settings: Settings) -> AsyncIterator[Database]:
         yield database
     finally:
         await database.dispose()
+
+
+@asynccontextmanager
+async def opened_as_it_is(settings: Settings, loaded: keys.Keys) -> AsyncIterator[Database]:
+    """Open the database for writing without filling it or refusing its keys, to put right what is wrong in it."""
+    file = sqlite_path(settings.database)
+    if file is not None and not file.exists():
+        raise StartFault(f"there is no database at {file} yet; consent-service serve makes one")
+    with lock.held(file) if file else nullcontext():
+        database = opened(settings.database, loaded.keyring, utc_now)
+        try:
+            database.keyring = loaded.put_to_use(await read_alone(database, operations.known))
+            yield database
+        finally:
+            await database.dispose()

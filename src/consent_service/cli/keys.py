@@ -3,16 +3,14 @@
 import functools
 import json
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from consent_service import keys as files
-from consent_service.app import StartFault, running, utc_now
-from consent_service.cli.commands import AsJson, app, console, reading, run
+from consent_service.app import StartFault, running
+from consent_service.cli.commands import AsJson, app, console, opened_as_it_is, reading, run
 from consent_service.core.errors import Unavailable
 from consent_service.core.instants import to_text
 from consent_service.core.keys import ROTATED, Key, KeyFault, ids
@@ -20,8 +18,7 @@ from consent_service.core.ledger import KeyUse
 from consent_service.lanes import read_alone, write_alone
 from consent_service.operations import keys
 from consent_service.settings import Settings
-from consent_service.store import db, lock, readiness
-from consent_service.store.db import Database
+from consent_service.store import db, readiness
 from consent_service.store.lock import DatabaseInUse
 
 commands = typer.Typer(help="The service's own keys and secrets.", no_args_is_help=True)
@@ -106,23 +103,8 @@ def revoke(kid: Annotated[str, typer.Argument(help="The key's id, as keys list s
 
 async def _revoked(settings: Settings, kid: str) -> Key:
     loaded = files.load(settings, os.urandom)
-    async with _opened_as_it_is(settings, loaded) as database:
+    async with opened_as_it_is(settings, loaded) as database:
         return await write_alone(database, functools.partial(keys.revoke, kid=kid, held=loaded.held))
-
-
-@asynccontextmanager
-async def _opened_as_it_is(settings: Settings, loaded: files.Keys) -> AsyncIterator[Database]:
-    """Without refusing a lost key, since revoking it is the way out of that."""
-    file = db.sqlite_path(settings.database)
-    if file is not None and not file.exists():
-        raise StartFault(f"there is no database at {file} yet; consent-service serve makes one")
-    with lock.held(file) if file else nullcontext():
-        database = db.opened(settings.database, loaded.keyring, utc_now)
-        try:
-            database.keyring = loaded.put_to_use(await read_alone(database, keys.known))
-            yield database
-        finally:
-            await database.dispose()
 
 
 @commands.command()

@@ -1,4 +1,4 @@
-"""Running the service: serve, migrate, rebuild, probe, openapi."""
+"""Running the service: serve, migrate, probe, openapi."""
 
 import asyncio
 import json
@@ -14,10 +14,10 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from consent_service.app import create_app, first_client_key_file, running, settle, utc_now
-from consent_service.cli.commands import app, console, run, writing
+from consent_service.cli.commands import app, console, run
 from consent_service.keys import load
 from consent_service.settings import Settings
-from consent_service.store import db, ledger, lock, schema, seals
+from consent_service.store import db, lock, schema, seals
 from consent_service.web.wire import Protocol
 
 
@@ -128,12 +128,6 @@ async def _migrate(settings: Settings) -> bool:
             return await seals.are_missing(tx)
     finally:
         await database.dispose()
-
-
-@app.command()
-def rebuild() -> None:
-    """Derive the projection again from the ledger."""
-    console.print(f"Rebuilt from {writing(ledger.rebuild)} entries.", highlight=False)
 
 
 @app.command()

@@ -41,6 +41,7 @@ JsonObject = dict[str, JsonValue]
 Path = tuple[str | int, ...]
 
 _Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+_LONGEST_CODE = 200
 _Line = Annotated[str, Field(min_length=1, max_length=4000)]
 
 
@@ -262,6 +263,7 @@ def _duplicates(read: _File) -> Iterator[tuple[Path, str]]:
     yield from _twice("disclosure_grounds", [ground.code for ground in read.disclosure_grounds])
     for position, purpose in enumerate(read.purposes):
         yield from _twice_below(("purposes", position), purpose)
+        yield from _too_long(("purposes", position), purpose, "")
 
 
 def _twice_below(path: Path, purpose: _Purpose) -> Iterator[tuple[Path, str]]:
@@ -270,6 +272,15 @@ def _twice_below(path: Path, purpose: _Purpose) -> Iterator[tuple[Path, str]]:
         yield (*path, where, position), sentence
     for position, one in enumerate(below):
         yield from _twice_below((*path, "purposes", position), one)
+
+
+def _too_long(path: Path, purpose: _Purpose, above: str) -> Iterator[tuple[Path, str]]:
+    code = f"{above}{purpose.code}"
+    if len(code) > _LONGEST_CODE:
+        yield (*path, "code"), f"a code has {_LONGEST_CODE} characters at most, with those of the branches above it"
+        return
+    for position, one in enumerate(purpose.purposes or []):
+        yield from _too_long((*path, "purposes", position), one, f"{code}.")
 
 
 def _twice(where: str, codes: Sequence[str]) -> Iterator[tuple[tuple[str, int], str]]:

@@ -275,6 +275,12 @@ class Database:
                     await _undo(connection, driver, error)
                     raise
 
+    async def run_sync(self, work: Callable[[Connection], Result]) -> Result:
+        """Run reading work that wants SQLAlchemy's own connection. Raises Unavailable when it cannot be asked."""
+        with _translated():
+            async with self.reading.connect() as connection:
+                return await connection.run_sync(work)
+
     async def dispose(self) -> None:
         """Close every connection."""
         await self.writing.dispose()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, select
+from sqlalchemy import Row, select
 
 from consent_service.core import ledger, merkle
 from consent_service.core.keyring import KEY_BYTES, NONCE_BYTES, opened, seal
@@ -27,7 +27,6 @@ _KEYS = {
     "postgresql": "SELECT subject, wrapped_key FROM subject_key WHERE subject = ANY($1::text[])",
     "sqlite": "SELECT subject, wrapped_key FROM subject_key WHERE subject IN (SELECT value FROM json_each(?1))",
 }
-_BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +136,7 @@ class Append:
     def _with_detail(self, index: int, subject: str, body: ledger.Body, detail: ledger.JsonObject) -> ledger.Body:
         salt, nonce = self._tx.entropy(_SALT_BYTES), self._tx.entropy(NONCE_BYTES)
         key, clear = self._tx.keyring.unwrap(subject, self._wrapped[subject]), ledger.detail_bytes(detail)
-        self._details.append((index, salt, seal(key, clear, nonce, _context(index, subject))))
+        self._details.append((index, salt, seal(key, clear, nonce, context(index, subject))))
         return body.model_copy(update={"commitment": ledger.commitment(salt, clear)})
 
 
@@ -187,6 +186,19 @@ async def stored_after(tx: ReadTx, after: int, *, limit: int) -> list[Stored]:
     return [Stored(**row._mapping) for row in await tx.rows(query)]
 
 
+async def indexes_of(tx: ReadTx, subject: str) -> list[int]:
+    """The indexes of a subject's entries, in order."""
+    query = select(ledger_entry.c.index).where(ledger_entry.c.subject == subject).order_by(ledger_entry.c.index)
+    return [row[0] for row in await tx.rows(query)]
+
+
+async def indexes_of_kind(tx: ReadTx, kind: str, *, before: int) -> list[int]:
+    """The indexes of the entries of a kind that is about no subject, in order."""
+    of_kind = (ledger_entry.c.subject.is_(None), ledger_entry.c.kind == kind, ledger_entry.c.index < before)
+    query = select(ledger_entry.c.index).where(*of_kind).order_by(ledger_entry.c.index)
+    return [row[0] for row in await tx.rows(query)]
+
+
 async def time_of(tx: ReadTx, index: int) -> datetime | None:
     """When the entry at this index was made; None if there is none."""
     row = await tx.first(select(ledger_entry.c.at).where(ledger_entry.c.index == index))
@@ -231,26 +243,6 @@ async def details_at(tx: ReadTx, indexes: Sequence[int]) -> list[tuple[str, ledg
     return [(row.subject, _detail_of(tx, row)) for row in await tx.rows(query)]
 
 
-async def rebuild(tx: WriteTx) -> int:
-    """Empty the projection and derive it again from the ledger, in flat memory; answers how many entries it read.
-
-    The erased, whose keys are gone, are left out.
-    """
-    await begin(tx)
-    for table in projection.TABLES:
-        await tx.execute(delete(table))
-    last = -1
-    while entries := await entries_after(tx, last, limit=_BATCH):
-        changes = projection.Changes(tx.keyring)
-        changes.states = await projection.states_of(tx, {s for e in entries if (s := ledger.subject_of(e.body))})
-        for entry in entries:
-            if not entry.erased:
-                changes.add(entry.index, entry.body, entry.detail)
-        await changes.write(tx)
-        last = entries[-1].index
-    return last + 1
-
-
 def _entry_row(index: int, body: ledger.Body) -> EntryRow:
     """The cells in the order of the table's columns."""
     stored = ledger.to_bytes(body)
@@ -267,9 +259,10 @@ def _entry(tx: ReadTx, row: Row[Any]) -> Entry:
 
 def _detail_of(tx: ReadTx, row: Row[Any]) -> ledger.JsonObject:
     key = tx.keyring.unwrap(row.subject, row.wrapped_key)
-    detail: ledger.JsonObject = json.loads(opened(key, row.ciphertext, _context(row._mapping["index"], row.subject)))
+    detail: ledger.JsonObject = json.loads(opened(key, row.ciphertext, context(row._mapping["index"], row.subject)))
     return detail
 
 
-def _context(index: int, subject: str) -> str:
+def context(index: int, subject: str) -> str:
+    """What the encryption of a detail is bound to: the entry and its subject."""
     return f"{subject}/{index}"

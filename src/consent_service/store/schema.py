@@ -33,8 +33,7 @@ def head() -> str | None:
 
 async def current(database: Database) -> str | None:
     """The migration that the database is at; None when it is empty."""
-    async with database.reading.connect() as connection:
-        return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+    return await database.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
 
 
 async def migrate(database: Database) -> None:

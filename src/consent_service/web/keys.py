@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from pydantic import ConfigDict
 
 from consent_service.core.keys import KnownKey
-from consent_service.lanes import read_alone
+from consent_service.lanes import read_in_time
 from consent_service.operations import keys
 from consent_service.web.deps import InRoom
 from consent_service.web.openapi import PUBLIC, Tag
@@ -57,7 +57,7 @@ class JwksOut(Output):
 async def jwks(room: InRoom, response: Response) -> JwksOut:
     """A key stands here before its first use, and for good: what it signed can be verified ever after."""
     response.headers["Cache-Control"] = _KEPT
-    return JwksOut(keys=[_jwk(one) for one in await read_alone(room.database, keys.published)])
+    return JwksOut(keys=[_jwk(one) for one in await read_in_time(room.database, keys.published)])
 
 
 def _jwk(one: KnownKey) -> JwkOut:

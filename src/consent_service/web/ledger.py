@@ -64,20 +64,20 @@ class EntriesOut(Output):
 
 
 class InclusionOut(Output):
-    """A proof that an entry is in the ledger (RFC 6962 section 2.1.1): the path leads from its hash to the root."""
+    """A proof that an entry is in the ledger (RFC 6962 section 2.1.1): its hashes lead from the leaf to the root."""
 
     index: int
     size: int
     leaf_hash: Hash
-    path: list[Hash]
+    hashes: list[Hash]
     root: Hash
 
     @classmethod
     def of(cls, proof: InclusionProof) -> Self:
         """From the product's own value."""
-        path = [one.hex() for one in proof.path]
+        hashes = [one.hex() for one in proof.path]
         return cls(
-            index=proof.index, size=proof.size, leaf_hash=proof.leaf_hash.hex(), path=path, root=proof.root.hex()
+            index=proof.index, size=proof.size, leaf_hash=proof.leaf_hash.hex(), hashes=hashes, root=proof.root.hex()
         )
 
 
@@ -86,7 +86,7 @@ class ConsistencyOut(Output):
 
     first: int = Field(serialization_alias="from")
     second: int = Field(serialization_alias="to")
-    path: list[Hash]
+    hashes: list[Hash]
     from_root: Hash
     to_root: Hash
 
@@ -96,7 +96,7 @@ class ConsistencyOut(Output):
         return cls(
             first=proof.first,
             second=proof.second,
-            path=[one.hex() for one in proof.path],
+            hashes=[one.hex() for one in proof.path],
             from_root=proof.first_root.hex(),
             to_root=proof.second_root.hex(),
         )
@@ -140,7 +140,7 @@ async def entries(auditor: Auditor, after: After = -1, limit: Limit = 100) -> En
     responses=documented(*READING, "validation_failed", "ledger_damaged"),
 )
 async def inclusion(auditor: Auditor, index: Index, size: Size = None) -> InclusionOut:
-    """With the size of a checkpoint, the path leads to the checkpoint's root (RFC 6962 section 2.1.1)."""
+    """With the size of a checkpoint, the hashes lead to the checkpoint's root (RFC 6962 section 2.1.1)."""
     return InclusionOut.of(await auditor.run(ledger.inclusion, index=index, size=size))
 
 

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from consent_service.core.policy import Basis, GuardianRule, Policy, Purpose
 from consent_service.core.policy_file import to_document
-from consent_service.lanes import read_alone
+from consent_service.lanes import read_in_time
 from consent_service.operations import policies
 from consent_service.store.db import ReadTx
 from consent_service.store.policies import Published
@@ -96,7 +96,7 @@ class VersionsOut(Output):
 )
 async def purposes(room: InRoom) -> PurposesOut:
     """The codes to use in statements and checks."""
-    policy = (await read_alone(room.database, policies.in_force)).policy
+    policy = (await read_in_time(room.database, policies.in_force)).policy
     return PurposesOut(policy_version=policy.version, items=[_purpose(one) for one in policy.walk()])
 
 
@@ -114,7 +114,7 @@ async def purpose(
     async def asked(tx: ReadTx) -> Purpose:
         return (await policies.purpose(tx, code))[1]
 
-    return _purpose(await read_alone(room.database, asked))
+    return _purpose(await read_in_time(room.database, asked))
 
 
 @router.get(
@@ -125,7 +125,7 @@ async def purpose(
 )
 async def policy_in_force(room: InRoom) -> PolicyOut:
     """The whole catalogue: purposes, wordings, disclosure grounds."""
-    return PolicyOut.of(await read_alone(room.database, policies.in_force))
+    return PolicyOut.of(await read_in_time(room.database, policies.in_force))
 
 
 @router.get(
@@ -137,7 +137,7 @@ async def policy_in_force(room: InRoom) -> PolicyOut:
 async def versions(room: InRoom) -> VersionsOut:
     """A published version never changes."""
     return VersionsOut(
-        items=[_version(one) for one in await read_alone(room.database, policies.all_published)], next=None
+        items=[_version(one) for one in await read_in_time(room.database, policies.all_published)], next=None
     )
 
 
@@ -155,7 +155,7 @@ async def version(
     async def asked(tx: ReadTx) -> Published:
         return await policies.published(tx, version)
 
-    return PolicyOut.of(await read_alone(room.database, asked))
+    return PolicyOut.of(await read_in_time(room.database, asked))
 
 
 def _purpose(purpose: Purpose) -> PurposeOut:

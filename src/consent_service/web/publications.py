@@ -95,21 +95,16 @@ async def publish(
     proposal = _proposal(body)
     if dry_run:
         response.status_code = 200
-        return PublicationOut.model_validate(await _previewed(writer, proposal))
+        told = await writer.counter.run(publications.preview, proposal, zone=writer.room.zone)
+        return PublicationOut.model_validate(told)
     return PublicationOut.model_validate(await _published(writer, body, proposal))
-
-
-async def _previewed(writer: Writer, proposal: Proposal) -> Publication:
-    async with writer.room.bulk.passed():
-        return await writer.reader.run(publications.preview, proposal, zone=writer.room.zone)
 
 
 async def _published(writer: Writer, body: PublicationIn, proposal: Proposal) -> Publication:
     """The counting is done before the lock is taken, or everybody would wait for it."""
-    async with writer.room.bulk.passed():
-        found = await writer.reader.run(publications.impact, proposal)
-    publish = publications.publish
-    return await writer.once("publish_policy", body, Publication, publish, proposal, found, zone=writer.room.zone)
+    found = await writer.counter.run(publications.impact, proposal)
+    publish, zone = publications.publish, writer.room.zone
+    return await writer.once("publish_policy", body, Publication, publish, proposal, found, zone=zone)
 
 
 def _proposal(body: PublicationIn) -> Proposal:
@@ -121,5 +116,6 @@ def _policy(document: dict[str, JsonValue]) -> Policy:
     try:
         return from_document(document, name="policy")
     except PolicyFileError as error:
-        pointer = "".join(f"/{step}" for step in ("policy", *error.path))
+        steps = (str(step).replace("~", "~0").replace("/", "~1") for step in ("policy", *error.path))
+        pointer = "".join(f"/{step}" for step in steps)
         raise InvalidInput("The policy cannot be taken; see errors.", errors=[Fault(pointer, error.sentence)]) from None

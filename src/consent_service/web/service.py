@@ -8,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
 from consent_service.core.errors import Unavailable
+from consent_service.lanes import in_time
 from consent_service.store import readiness
 from consent_service.web import problems
 from consent_service.web.deps import InRoom
@@ -46,7 +47,7 @@ async def livez() -> AliveOut:
 async def readyz(room: InRoom, request: Request) -> ReadyOut | Response:
     """Send requests only while this answers 200. A problem says what is missing."""
     try:
-        faults = await readiness.faults(room.database)
+        faults = await in_time(readiness.faults(room.database))
     except Unavailable as error:
         faults = [error.detail]
     if faults:

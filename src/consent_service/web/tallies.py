@@ -9,7 +9,7 @@ from consent_service.core.clients import Scope
 from consent_service.core.consent import StateName
 from consent_service.operations import tallies
 from consent_service.operations.tallies import Stats
-from consent_service.web.deps import Reader, reads
+from consent_service.web.deps import Counter, counts
 from consent_service.web.openapi import READING, Tag
 from consent_service.web.outputs import Output
 from consent_service.web.problems import documented
@@ -43,10 +43,9 @@ class StatsOut(Output):
     summary="See how many people said yes and no",
     responses=documented(*READING),
 )
-async def stats(reader: Annotated[Reader, reads(Scope.AUDIT_READ)]) -> StatsOut:
+async def stats(counter: Annotated[Counter, counts(Scope.AUDIT_READ)]) -> StatsOut:
     """For a chart: each purpose with its yeses and noes. Counted when you ask, of the people that your key may see."""
-    async with reader.room.bulk.passed():
-        return _stats(await reader.run(tallies.stats))
+    return _stats(await counter.run(tallies.stats))
 
 
 def _stats(found: Stats) -> StatsOut:

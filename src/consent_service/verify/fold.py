@@ -1,0 +1,155 @@
+"""The projection, folded again from what the entries say: the verifier's own reading of the rules.
+
+A subject's entries are folded in the order of their indexes; the result is the document that lies in `subject_state`.
+"""
+
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_UNRECORDED = "no earlier entry records the subject"
+_ACTIONS = {"grant": 0, "refuse": 1, "withdraw": 2}
+
+Fact = tuple[Any, ...]
+"""What one entry about a subject says: subject, index, kind, commitment, and then what `fact_of` has for the fold."""
+
+
+@functools.lru_cache(maxsize=8192)
+def instant(text: str) -> datetime:
+    """Read RFC 3339. Raises ValueError."""
+    return datetime.fromisoformat(text)
+
+
+@functools.lru_cache(maxsize=8192)
+def milliseconds(text: str) -> int:
+    """Read RFC 3339 as whole milliseconds since 1970."""
+    return (instant(text) - _EPOCH) // _MILLISECOND
+
+
+def fact_of(subject: object, index: int, body: Mapping[str, Any]) -> Fact | None:
+    """What the fold needs of an entry about a subject; None for a kind that is not known. Raises KeyError.
+
+    A statement is flat, since very many wait on the disk: whether it is a no, when it was made, how the rows of its
+    leaves begin, and then each leaf with its wording.
+    """
+    kind, commitment = body["kind"], body["commitment"]
+    if kind == "statement":
+        action, expires, wordings, applied = body["action"], body["expires_at"], body["leaves"], body["applied"]
+        made_at, until = milliseconds(body["made_at"]), "null" if expires is None else milliseconds(expires)
+        start = (subject, index, kind, commitment, action != "grant", made_at)
+        begin = f'":[{_ACTIONS[action]},{index},{made_at},{until},'
+        if len(applied) == 1:
+            return *start, begin, applied[0], wordings[applied[0]]
+        return *start, begin, *[cell for leaf in applied for cell in (leaf, wordings[leaf])]
+    if kind == "identifier":
+        return subject, index, kind, commitment, body["change"], body["namespace"]
+    if kind == "subject":
+        return subject, index, kind, commitment, body["subject_kind"]
+    if kind == "membership":
+        return subject, index, kind, commitment, body["status"], body["ended_on"]
+    return None
+
+
+class State:
+    """One subject's state on its way through its entries."""
+
+    __slots__ = ("kind", "last_index", "leaves", "membership", "namespaces")
+
+    def __init__(self) -> None:
+        self.kind = ""
+        self.membership = '["active",null]'
+        self.namespaces: dict[str, int] = {}
+        self.leaves: dict[str, str] = {}  # each with its row, as text
+        self.last_index = -1
+
+    def fold(self, facts: Iterable[Fact]) -> None:
+        """Fold entries in. Raises ValueError when the subject was not recorded before, and for what makes no sense."""
+        for fact in facts:
+            if fact[2] == "statement":
+                self._say(fact)
+            else:
+                self._learn(fact)
+            self.last_index = fact[1]
+
+    def _say(self, fact: Fact) -> None:
+        """A no is remembered beside what stands, so that no older yes gets past it."""
+        if not self.kind:
+            raise ValueError(_UNRECORDED)
+        leaves, is_no, made_at, begin = self.leaves, fact[4], fact[5], fact[6]
+        if not leaves:
+            end = f",{made_at if is_no else 'null'}]"
+            said = zip(fact[7::2], fact[8::2], strict=True)
+            self.leaves = {leaf: f'"{leaf}{begin}{wording}{end}' for leaf, wording in said}
+            return
+        for place in range(7, len(fact), 2):
+            leaf = fact[place]
+            last_no = _last_no(leaves[leaf]) if leaf in leaves else None
+            if is_no:
+                last_no = made_at if last_no is None else max(last_no, made_at)
+            leaves[leaf] = f'"{leaf}{begin}{fact[place + 1]},{"null" if last_no is None else last_no}]'
+
+    def _learn(self, fact: Fact) -> None:
+        kind = fact[2]
+        if not self.kind and kind != "subject":
+            raise ValueError(_UNRECORDED)
+        if kind == "identifier":
+            self._count(fact[5], 1 if fact[4] == "added" else -1)
+        elif kind == "subject":
+            self.kind = fact[4]
+        else:
+            self.membership = _compact([fact[4], fact[5]])
+
+    def _count(self, namespace: str, more: int) -> None:
+        count = self.namespaces.pop(namespace, 0) + more
+        if count:
+            self.namespaces[namespace] = count
+
+    def document(self) -> str:
+        """The state as it has to lie in the database, byte for byte."""
+        leaves = ",".join([self.leaves[leaf] for leaf in sorted(self.leaves)])
+        names = _counts(tuple(sorted(self.namespaces.items())))
+        return f'{{"kind":"{self.kind}","leaves":{{{leaves}}},"membership":{self.membership},"namespaces":{names}}}'
+
+
+def _last_no(row: str) -> int | None:
+    """The last cell of a leaf's row."""
+    cell = row[row.rindex(",") + 1 : -1]
+    return None if cell == "null" else int(cell)
+
+
+@functools.lru_cache(maxsize=4096)
+def _counts(namespaces: tuple[tuple[str, int], ...]) -> str:
+    return _compact(dict(namespaces))
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def client_row(index: int, body: Mapping[str, object]) -> dict[str, object]:
+    """The row of a client that the entry at `index` created."""
+    return {
+        "id": body["client"],
+        "name": body["name"],
+        "key_hash": body["key_hash"],
+        **{name: json.dumps(body[name]) for name in ("scopes", "purposes", "namespaces")},
+        "created_at": body["at"],
+        "expires_at": body["expires_at"],
+        "revoked_at": None,
+        "index": index,
+    }
+
+
+def policy_row(index: int, body: Mapping[str, object]) -> dict[str, object]:
+    """The row of a policy version that the entry at `index` published."""
+    return {
+        "version": body["version"],
+        "effective_at": body["effective_at"],
+        "published_at": body["at"],
+        "index": index,
+        "document": json.dumps(body["policy"], ensure_ascii=False, sort_keys=True),
+    }
