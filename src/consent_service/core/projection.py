@@ -3,10 +3,9 @@
 import functools
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from consent_service.core import consent, ledger
 from consent_service.core.consent import Action, Standing, Statement
@@ -76,8 +75,7 @@ class Leaves(Mapping[str, Standing]):
         return rows
 
 
-@dataclass(frozen=True, slots=True)
-class SubjectState:
+class SubjectState(NamedTuple):
     """Everything that a check rests on.
 
     `namespaces` counts the subject's identifiers by namespace, `leaves` holds what stands for each leaf that was ever
@@ -87,9 +85,9 @@ class SubjectState:
 
     subject: str
     kind: SubjectKind
-    membership: Membership = field(default_factory=Membership)
-    namespaces: Mapping[str, int] = field(default_factory=dict)
-    leaves: Leaves = field(default_factory=Leaves)
+    membership: Membership = Membership()
+    namespaces: Mapping[str, int] = MappingProxyType({})
+    leaves: Leaves = Leaves()
     last_index: int = -1
     trusted: bool = True
 
@@ -103,14 +101,14 @@ def applied(state: SubjectState | None, index: int, body: ledger.SubjectBody) ->
     """The subject's state after one more entry. The first entry about a subject records it."""
     match body:
         case ledger.SubjectRecorded():
-            state = replace(state, kind=body.subject_kind) if state else SubjectState(body.subject, body.subject_kind)
+            state = state._replace(kind=body.subject_kind) if state else SubjectState(body.subject, body.subject_kind)
         case ledger.IdentifierChanged():
             state = _with_identifier(_known(state, index), body)
         case ledger.MembershipChanged():
-            state = replace(_known(state, index), membership=Membership(body.status, body.ended_on))
+            state = _known(state, index)._replace(membership=Membership(body.status, body.ended_on))
         case ledger.StatementMade():
             state = _with_statement(_known(state, index), index, body)
-    return replace(state, last_index=index)
+    return state._replace(last_index=index)
 
 
 def _known(state: SubjectState | None, index: int) -> SubjectState:
@@ -122,13 +120,13 @@ def _known(state: SubjectState | None, index: int) -> SubjectState:
 def _with_identifier(state: SubjectState, body: ledger.IdentifierChanged) -> SubjectState:
     count = state.namespaces.get(body.namespace, 0) + (1 if body.change == "added" else -1)
     others = {namespace: n for namespace, n in state.namespaces.items() if namespace != body.namespace}
-    return replace(state, namespaces=others | ({body.namespace: count} if count else {}))
+    return state._replace(namespaces=others | ({body.namespace: count} if count else {}))
 
 
 def _with_statement(state: SubjectState, index: int, body: ledger.StatementMade) -> SubjectState:
     statement = Statement(body.action, body.made_at, body.expires_at, body.leaves, body.role)
     changed = {leaf: consent.standing_after(statement, leaf, index, state.leaves.get(leaf)) for leaf in body.applied}
-    return replace(state, leaves=state.leaves.changed(changed))
+    return state._replace(leaves=state.leaves.changed(changed))
 
 
 def to_document(state: SubjectState) -> str:
