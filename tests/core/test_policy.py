@@ -79,6 +79,8 @@ def test_an_unlisted_namespace_is_a_student() -> None:
         ("- code: post", "- code: email", "stands here twice"),
         ("- code: billing", "- code: Billing", "`code`"),
         ("effective_from: 2026-11-01", "effective_from: 2026-13-01", "is not a date"),
+        ("effective_from: 2026-11-01", "effective_from: 20261101", "write it as text"),
+        ("effective_from: 2026-11-01", "effective_from: '0'", "write it as text"),
         ("basis: consent", "basis: hope", "`basis`"),
         ("number: 1", "number: one", "`number`"),
         ("number: 1", "number: 0", "`number`"),

@@ -13,6 +13,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -93,8 +94,19 @@ class _Source(_Node):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+def _no_bare_number(value: object) -> object:
+    """A bare number would be taken for seconds since 1970, and so for a day long past."""
+    if str(value).lstrip("-").replace(".", "", 1).isdigit():
+        raise ValueError("write it as text, such as 2026-11-01")
+    return value
+
+
+_Day = Annotated[date, BeforeValidator(_no_bare_number)]
+_Moment = Annotated[AwareDatetime, BeforeValidator(_no_bare_number), AfterValidator(instant), PlainSerializer(to_text)]
+
+
 class _MinorRule(_Node):
-    from_: date = Field(alias="from")
+    from_: _Day = Field(alias="from")
     under_age: int = Field(ge=1, le=30, strict=True)
 
 
@@ -148,8 +160,8 @@ class _File(_Node):
     controller: _Controller
     contact: _Line
     law: _Text
-    effective_from: date
-    effective_at: Annotated[AwareDatetime, AfterValidator(instant), PlainSerializer(to_text)] | None = None
+    effective_from: _Day
+    effective_at: _Moment | None = None
     source: _Source | None = None
     namespaces: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")], SubjectKind]
     minor_rules: list[_MinorRule]
