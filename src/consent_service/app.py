@@ -170,7 +170,8 @@ def _room(service: Service, measures: Measures) -> Room:
         service.settings.default_namespace,
         service.settings.time_zone,
         _terms(service.settings),
-        Gate(at_once=1 if db.sqlite_path(service.settings.database) else _BULK_AT_ONCE),
+        bulk=Gate(at_once=1 if db.sqlite_path(service.settings.database) else _BULK_AT_ONCE),
+        counting=Gate(at_once=1),
     )
 
 

@@ -1,16 +1,22 @@
 """The example person and the example client, so that every example in the docs page runs as it stands."""
 
+from dataclasses import replace
+from datetime import date
 from zoneinfo import ZoneInfo
 
 from consent_service.core.clients import Client, Scope
 from consent_service.core.consent import Action, Method, Role
 from consent_service.core.decision import Decision, Question
+from consent_service.core.ledger import JsonObject
 from consent_service.core.people import Identifier
+from consent_service.core.policy import Purpose, Text
+from consent_service.core.policy_file import to_document
 from consent_service.operations import checks, clients, consents, people, policies
 from consent_service.operations.checks import Case
 from consent_service.operations.clients import NewClient
 from consent_service.operations.consents import Call, Said
 from consent_service.operations.people import NewSubject
+from consent_service.policies import shipped
 from consent_service.store import decisions
 from consent_service.store.db import WriteTx
 
@@ -23,6 +29,22 @@ RECEIPT = 22
 for PostgreSQL's first start makes one entry less."""
 
 _SAID = ("service_provision", "identity_confirmation", "important_notices")
+
+
+def _publication() -> JsonObject:
+    """A version of the shipped policy that takes effect when nobody reads this any more, with one leaf reworded."""
+    now = shipped()
+    purposes = tuple(_reworded(one) if one.code == "billing" else one for one in now.purposes)
+    later = replace(now, version="2099-04-01", effective_from=date(2099, 4, 1), source=None, purposes=purposes)
+    return {"policy": to_document(later), "material": [], "editorial": ["billing"], "confirm_lapses": 0}
+
+
+def _reworded(purpose: Purpose) -> Purpose:
+    text = Text("For settlement and billing of product fees and service fees", purpose.wording.text.ja)
+    return replace(purpose, wording=replace(purpose.wording, text=text))
+
+
+PUBLICATION = _publication()
 
 
 async def add(tx: WriteTx, *, zone: ZoneInfo) -> None:

@@ -102,6 +102,20 @@ GOLDEN: list[tuple[ledger.Body, bytes]] = [
         b'{"at":"2026-11-23T02:10:11.512Z","commitment":null,"effective_at":"2026-11-23T02:10:11.512Z","kind":"policy",'
         b'"policy":{"a":[1,true]},"recorded_by":"operator","version":"1"}',
     ),
+    (
+        ledger.PolicyPublished(
+            at=AT,
+            recorded_by="cli_1",
+            version="2",
+            effective_at=AT,
+            policy={},
+            material=["billing"],
+            editorial=[],
+            lapses=7,
+        ),
+        b'{"at":"2026-11-23T02:10:11.512Z","commitment":null,"editorial":[],"effective_at":"2026-11-23T02:10:11.512Z",'
+        b'"kind":"policy","lapses":7,"material":["billing"],"policy":{},"recorded_by":"cli_1","version":"2"}',
+    ),
 ]
 
 

@@ -10,6 +10,7 @@ from consent_service.cli.commands import app
 from consent_service.cli.remote import RemoteProblem
 from consent_service.core.errors import ConsentError
 from consent_service.core.keys import KeyFault
+from consent_service.core.policy_file import PolicyFileError
 from consent_service.store.lock import DatabaseInUse
 
 _FAILED, _IN_USE = 1, 75  # 75 is EX_TEMPFAIL of sysexits.h
@@ -23,7 +24,7 @@ def main() -> None:
     except DatabaseInUse as fault:
         errors.print(f"[bold red]in use:[/] {fault}", highlight=False)
         sys.exit(_IN_USE)
-    except (StartFault, KeyFault, RemoteProblem) as fault:
+    except (StartFault, KeyFault, RemoteProblem, PolicyFileError) as fault:
         errors.print(f"[bold red]error:[/] {fault}", highlight=False)
         sys.exit(_FAILED)
     except ConsentError as error:

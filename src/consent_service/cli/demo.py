@@ -1,4 +1,4 @@
-"""A school's first day, played on a scratch database."""
+"""A school's first day and a policy that changes, played on a scratch database."""
 
 import json
 import tempfile
@@ -19,7 +19,7 @@ _EMAIL = "marketing.own_company.email"
 
 @app.command()
 def demo() -> None:
-    """Play a school's first day: enrol, consent, check, withdraw, check again, and why."""
+    """Play a school's first day: enrol, consent, check, withdraw, check again, and why; then the policy changes."""
     with tempfile.TemporaryDirectory() as folder:
         run(_play(Settings(data_dir=Path(folder), database_url=None, keys_dir=None)))
 
@@ -37,6 +37,7 @@ async def _play(settings: Settings) -> None:
             ) as school,
         ):
             await _first_day(school)
+            await _policy_changes(school)
 
 
 async def _first_day(school: httpx.AsyncClient) -> None:
@@ -58,6 +59,26 @@ async def _first_day(school: httpx.AsyncClient) -> None:
     await _say(school, [(_EMAIL, "grant")], made_at="2026-01-05T09:00:00+09:00")
     await _check(school, _EMAIL)
     await _check(school, _EMAIL, language="ja")
+
+
+async def _policy_changes(school: httpx.AsyncClient) -> None:
+    console.print(Panel("A year later the policy changes", style="bold"))
+    body = _reworded_billing(await _get(school, "/v1/policy"))
+    _scene("Billing is reworded, and means something else now. What would publishing that do?")
+    told = await _post(school, "/v1/policy/versions?dry_run=true", body)
+    for leaf, lapsing in told["lapses"].items():
+        console.print(f"  reworded: {leaf}; {lapsing} yes would lapse", highlight=False)
+    _scene("It is published, with just that number confirmed.")
+    await _post(school, "/v1/policy/versions", {**body, "confirm_lapses": told["confirm_lapses"]})
+    await _check(school, "billing")
+
+
+def _reworded_billing(published: dict[str, Any]) -> dict[str, Any]:
+    policy = published["policy"]
+    for purpose in policy["purposes"]:
+        if purpose["code"] == "billing":
+            purpose["wording"] |= {"en": "For billing, also by others", "ja": "他社を通じたものを含む請求のため"}
+    return {"policy": {**policy, "version": "2027-11-01"}, "material": ["billing"]}
 
 
 def _scene(text: str) -> None:
@@ -86,6 +107,12 @@ async def _check(school: httpx.AsyncClient, purpose: str, language: str = "en") 
     for reason in answer["reasons"]:
         if answer["permitted"] or reason["code"] != "consent_granted":
             console.print(f"    {reason['message']} [dim]({reason['code']}, {reason['purpose']})[/]", highlight=False)
+
+
+async def _get(school: httpx.AsyncClient, path: str) -> dict[str, Any]:
+    response = await school.get(path)
+    response.raise_for_status()
+    return dict(json.loads(response.content))
 
 
 async def _post(

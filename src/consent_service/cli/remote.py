@@ -17,15 +17,17 @@ def is_set(settings: Settings) -> bool:
     return settings.url is not None and settings.client_key is not None
 
 
-def ask(settings: Settings, method: str, path: str, body: dict[str, JsonValue] | None = None) -> dict[str, JsonValue]:
-    """Send one request; answers its JSON, {} if it has none. Raises RemoteProblem."""
+def ask(
+    settings: Settings, method: str, path: str, body: dict[str, JsonValue] | None = None, *, patience: float = 10
+) -> dict[str, JsonValue]:
+    """Send one request and wait so many seconds; answers its JSON, {} if it has none. Raises RemoteProblem."""
     try:
         response = httpx.request(
             method,
             f"{(settings.url or '').rstrip('/')}{path}",
             json=body,
             headers={"Authorization": f"Bearer {settings.client_key}"},
-            timeout=10,
+            timeout=patience,
         )
     except httpx.HTTPError as error:
         raise RemoteProblem(f"no answer from {settings.url}: {type(error).__name__}") from None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Action(StrEnum):
@@ -62,6 +63,7 @@ class StateName(StrEnum):
     REFUSED = "refused"
     WITHDRAWN = "withdrawn"
     EXPIRED = "expired"
+    POLICY_CHANGED = "policy_changed"
 
 
 _STATES = {
@@ -71,13 +73,31 @@ _STATES = {
 }
 
 
-def state_name(standing: Standing | None, now: datetime) -> StateName:
-    """What stands for a leaf at an instant."""
+def state_name(standing: Standing | None, counts_from: int, now: datetime) -> StateName:
+    """What stands for a leaf at an instant, if a yes counts from the wording of a number on."""
     if standing is None:
         return StateName.NEVER_ASKED
-    if standing.expires_at is not None and now >= standing.expires_at:
+    over = standing.expires_at is not None and now >= standing.expires_at
+    return state_of(standing.action, standing.wording, counts_from, expired=over)
+
+
+def state_of(action: Action, wording: int, counts_from: int, *, expired: bool) -> StateName:
+    """The same, of what is left of a standing when many are counted."""
+    if expired:
         return StateName.EXPIRED
-    return _STATES[standing.action]
+    if action is Action.GRANT and wording < counts_from:
+        return StateName.POLICY_CHANGED
+    return _STATES[action]
+
+
+class Tally(NamedTuple):
+    """How many subjects stand alike for one leaf."""
+
+    leaf: str
+    action: Action
+    wording: int
+    expired: bool
+    subjects: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,14 @@ def consent_has_expired(_: Question, facts: Facts) -> Reason | None:
     return None
 
 
+def policy_has_changed(_: Question, facts: Facts) -> Reason | None:
+    """A yes was given to a wording; it does not count for one that is materially another. A no counts for each."""
+    leaf, standing = facts.leaf, facts.standing
+    if leaf and standing and standing.wording < leaf.counts_from and standing.action is Action.GRANT:
+        return Reason(ReasonCode.POLICY_CHANGED, leaf.code, standing.index)
+    return None
+
+
 def membership_has_ended(_: Question, facts: Facts) -> Reason | None:
     """After a person has left, only the uses go on that the policy lets go on."""
     if facts.leaf is None or facts.leaf.survives_membership or facts.membership.status is MembershipStatus.ACTIVE:
@@ -154,6 +162,7 @@ RULES: tuple[Rule, ...] = (
     consent_was_refused,
     consent_was_withdrawn,
     consent_has_expired,
+    policy_has_changed,
     membership_has_ended,
 )
 
@@ -207,7 +216,7 @@ def _ground(facts: Facts) -> Reason:
     """What a yes rests on."""
     if facts.leaf is None:
         raise AssertionError("a yes needs a leaf")  # purpose_is_not_specified objects first
-    if facts.standing is None:
+    if facts.standing is None or facts.standing.wording < facts.leaf.wording.counts_from:
         return Reason(ReasonCode.NOTICE_GIVEN, facts.leaf.code)
     code = ReasonCode.CONCOMITANT if facts.asked and facts.asked.concomitant else ReasonCode.CONSENT_GRANTED
     return Reason(code, facts.leaf.code, facts.standing.index, local_date(facts.standing.made_at, facts.zone))

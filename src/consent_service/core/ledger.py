@@ -37,13 +37,25 @@ class _Body(BaseModel):
     commitment: str | None = None
 
 
+def _is_none(value: object) -> bool:
+    """Leaves out of the bytes a member that older entries do not have."""
+    return value is None
+
+
 class PolicyPublished(_Body):
-    """A policy version was published; the policy is public, so all of it is here."""
+    """A policy version was published; the policy is public, so all of it is here.
+
+    What the publisher decided: which changed leaves are `material` and which `editorial`, and how many yeses lapse by
+    that. The very first version has none of the three.
+    """
 
     kind: Literal["policy"] = "policy"
     version: str
     effective_at: Instant
     policy: JsonObject
+    material: list[str] | None = Field(default=None, exclude_if=_is_none)
+    editorial: list[str] | None = Field(default=None, exclude_if=_is_none)
+    lapses: int | None = Field(default=None, exclude_if=_is_none)
 
 
 class ClientChanged(_Body):

@@ -3,8 +3,11 @@
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
+
+QUIET_PERIOD_DAYS = 365
+"""For how long nobody is asked again after a no, where a policy does not say."""
 
 
 class SubjectKind(StrEnum):
@@ -45,10 +48,14 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """What a person is shown; `number` rises when a person decides that the wording changed."""
+    """What a person is shown.
+
+    `number` rises by one with every change that is published; `counts_from` is the number at the last material one.
+    """
 
     number: int
     text: Text
+    counts_from: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,7 @@ class Purpose:
     A purpose without `purposes` below it is a leaf and holds state, but for two kinds: a `concomitant` use goes along
     with another purpose and cannot be granted; an `open` branch says yes only through leaves of a later version.
     `dpv` are IRIs of the Data Privacy Vocabulary 2.3; `survives_membership` lets use go on after a person has left.
+    A yes given to a wording of a number below `counts_from` does not count; where notice suffices, each one does.
     """
 
     code: str
@@ -70,10 +78,12 @@ class Purpose:
     concomitant: bool = False
     open: bool = False
     leaves: tuple["Purpose", ...] = field(init=False, repr=False, compare=False)
+    counts_from: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         below = tuple(leaf for purpose in self.purposes for leaf in purpose.leaves)
         object.__setattr__(self, "leaves", (self,) if self.is_leaf else below)
+        object.__setattr__(self, "counts_from", self.wording.counts_from if self.basis is Basis.CONSENT else 0)
 
     @property
     def is_leaf(self) -> bool:
@@ -122,7 +132,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One immutable edition of the policy."""
+    """One immutable edition of the policy.
+
+    It takes effect at `effective_at`, or else with the day `effective_from`. After a no, nobody is asked again for
+    `quiet_period_days`.
+    """
 
     code: str
     version: str
@@ -136,6 +150,8 @@ class Policy:
     minor_rules: tuple[MinorRule, ...]
     purposes: tuple[Purpose, ...]
     disclosure_grounds: tuple[DisclosureGround, ...]
+    quiet_period_days: int = QUIET_PERIOD_DAYS
+    effective_at: datetime | None = None
     leaves: tuple[Purpose, ...] = field(init=False, repr=False, compare=False)
     _by_code: Mapping[str, Purpose] = field(init=False, repr=False, compare=False)
 

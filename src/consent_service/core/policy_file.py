@@ -9,9 +9,22 @@ from datetime import date
 from typing import Annotated, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 
+from consent_service.core.instants import instant, to_text
 from consent_service.core.policy import (
+    QUIET_PERIOD_DAYS,
     Basis,
     Controller,
     DisclosureGround,
@@ -29,17 +42,19 @@ JsonObject = dict[str, JsonValue]
 Path = tuple[str | int, ...]
 
 _Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+_LONGEST_CODE = 200
 _Line = Annotated[str, Field(min_length=1, max_length=4000)]
 
 
 class PolicyFileError(ValueError):
-    """A policy that cannot be taken: where it is wrong, and what would be right."""
+    """A policy that cannot be taken: where it is wrong, by line and by the path of members, and what would be right."""
 
-    def __init__(self, name: str, line: int | None, sentence: str) -> None:
+    def __init__(self, name: str, line: int | None, sentence: str, path: Path = ()) -> None:
         super().__init__(f"{name}:{line}: {sentence}" if line else f"{name}: {sentence}")
         self.name = name
         self.line = line
         self.sentence = sentence
+        self.path = path
 
 
 class _Node(BaseModel):
@@ -55,7 +70,17 @@ class _Text(_Node):
 
 
 class _Wording(_Text):
-    number: int = Field(ge=1, strict=True)
+    number: int = Field(default=1, ge=1, strict=True)
+    counts_from: int | None = Field(default=None, ge=1, strict=True)
+
+    @model_validator(mode="after")
+    def _counts_from_one_that_was(self) -> Self:
+        if (self.counts_from or 1) > self.number:
+            raise ValueError("`counts_from` is the number of an earlier wording, or of this one")
+        return self
+
+    def wording(self) -> Wording:
+        return Wording(self.number, self.text(), self.counts_from or 1)
 
 
 class _Controller(_Node):
@@ -69,8 +94,19 @@ class _Source(_Node):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+def _no_bare_number(value: object) -> object:
+    """A bare number would be taken for seconds since 1970, and so for a day long past."""
+    if str(value).lstrip("-").replace(".", "", 1).isdigit():
+        raise ValueError("write it as text, such as 2026-11-01")
+    return value
+
+
+_Day = Annotated[date, BeforeValidator(_no_bare_number)]
+_Moment = Annotated[AwareDatetime, BeforeValidator(_no_bare_number), AfterValidator(instant), PlainSerializer(to_text)]
+
+
 class _MinorRule(_Node):
-    from_: date = Field(alias="from")
+    from_: _Day = Field(alias="from")
     under_age: int = Field(ge=1, le=30, strict=True)
 
 
@@ -106,7 +142,7 @@ class _Purpose(_Node):
         code = f"{above}{self.code}"
         return Purpose(
             code,
-            Wording(self.wording.number, self.wording.text()),
+            self.wording.wording(),
             tuple(self.dpv),
             tuple(below.purpose(f"{code}.") for below in self.purposes or ()),
             self.basis or Basis.CONSENT,
@@ -124,11 +160,13 @@ class _File(_Node):
     controller: _Controller
     contact: _Line
     law: _Text
-    effective_from: date
+    effective_from: _Day
+    effective_at: _Moment | None = None
     source: _Source | None = None
     namespaces: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")], SubjectKind]
     minor_rules: list[_MinorRule]
     purposes: list[_Purpose] = Field(min_length=1)
+    quiet_period_days: int = Field(default=QUIET_PERIOD_DAYS, ge=0, le=36_500, strict=True)
     disclosure_grounds: list[_Ground]
 
     def made(self) -> Policy:
@@ -145,6 +183,8 @@ class _File(_Node):
             tuple(MinorRule(rule.from_, rule.under_age) for rule in self.minor_rules),
             tuple(purpose.purpose() for purpose in self.purposes),
             tuple(DisclosureGround(ground.code, ground.wording.text()) for ground in self.disclosure_grounds),
+            self.quiet_period_days,
+            self.effective_at,
         )
 
 
@@ -179,9 +219,11 @@ def to_document(policy: Policy) -> JsonObject:
         contact=policy.contact,
         law=_text(policy.law),
         effective_from=policy.effective_from,
+        effective_at=policy.effective_at,
         source=policy.source and _Source(file=policy.source.file, sha256=policy.source.sha256),
         namespaces=dict(policy.namespaces),
         minor_rules=[_MinorRule(from_=rule.from_, under_age=rule.under_age) for rule in policy.minor_rules],
+        quiet_period_days=policy.quiet_period_days,
         purposes=[_to_node(purpose) for purpose in policy.purposes],
         disclosure_grounds=[
             _Ground(code=ground.code, wording=_text(ground.wording)) for ground in policy.disclosure_grounds
@@ -195,7 +237,12 @@ def _to_node(purpose: Purpose) -> _Purpose:
     text = purpose.wording.text
     return _Purpose(
         code=purpose.code.rpartition(".")[2],
-        wording=_Wording(number=purpose.wording.number, en=text.en, ja=text.ja),
+        wording=_Wording(
+            number=purpose.wording.number,
+            counts_from=purpose.wording.counts_from if purpose.wording.counts_from > 1 else None,
+            en=text.en,
+            ja=text.ja,
+        ),
         dpv=list(purpose.dpv),
         purposes=[_to_node(below) for below in purpose.purposes] or None,
         basis=purpose.basis if leaf else None,
@@ -215,11 +262,11 @@ def _policy(document: JsonValue, name: str, lines: Mapping[Path, int], source_te
         read = _File.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
-        raise PolicyFileError(
-            name, _line_of(first["loc"], lines), _sentence(first["loc"], first["type"], first["msg"])
-        ) from None
+        path = first["loc"]
+        sentence = _sentence(path, first["type"], first["msg"])
+        raise PolicyFileError(name, _line_of(path, lines), sentence, path) from None
     for path, sentence in (*_duplicates(read), *_unsorted(read), *_strayed(read, source_text)):
-        raise PolicyFileError(name, _line_of(path, lines), sentence)
+        raise PolicyFileError(name, _line_of(path, lines), sentence, path)
     return read.made()
 
 
@@ -228,6 +275,7 @@ def _duplicates(read: _File) -> Iterator[tuple[Path, str]]:
     yield from _twice("disclosure_grounds", [ground.code for ground in read.disclosure_grounds])
     for position, purpose in enumerate(read.purposes):
         yield from _twice_below(("purposes", position), purpose)
+        yield from _too_long(("purposes", position), purpose, "")
 
 
 def _twice_below(path: Path, purpose: _Purpose) -> Iterator[tuple[Path, str]]:
@@ -236,6 +284,15 @@ def _twice_below(path: Path, purpose: _Purpose) -> Iterator[tuple[Path, str]]:
         yield (*path, where, position), sentence
     for position, one in enumerate(below):
         yield from _twice_below((*path, "purposes", position), one)
+
+
+def _too_long(path: Path, purpose: _Purpose, above: str) -> Iterator[tuple[Path, str]]:
+    code = f"{above}{purpose.code}"
+    if len(code) > _LONGEST_CODE:
+        yield (*path, "code"), f"a code has {_LONGEST_CODE} characters at most, with those of the branches above it"
+        return
+    for position, one in enumerate(purpose.purposes or []):
+        yield from _too_long((*path, "purposes", position), one, f"{code}.")
 
 
 def _twice(where: str, codes: Sequence[str]) -> Iterator[tuple[tuple[str, int], str]]:

@@ -13,8 +13,10 @@ from consent_service.core.instants import from_milliseconds, from_text, to_milli
 from consent_service.core.people import Membership, MembershipStatus
 from consent_service.core.policy import SubjectKind
 
-_ROW = (Action.GRANT, Action.REFUSE, Action.WITHDRAW)
-_NUMBERS: Mapping[str, int] = {action.value: number for number, action in enumerate(_ROW)}
+ACTIONS = (Action.GRANT, Action.REFUSE, Action.WITHDRAW)
+"""What the first cell of a leaf's row stands for."""
+
+_NUMBERS: Mapping[str, int] = {action.value: number for number, action in enumerate(ACTIONS)}
 _GRANT = _NUMBERS[Action.GRANT]
 _JSON = json.JSONDecoder()
 _COMPACT = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False)
@@ -227,7 +229,7 @@ def _compact(value: object) -> str:
 
 def _to_row(standing: Standing) -> LeafRow:
     return (
-        _ROW.index(standing.action),
+        ACTIONS.index(standing.action),
         standing.index,
         to_milliseconds(standing.made_at),
         _optional(standing.expires_at),
@@ -240,7 +242,7 @@ def _from_row(
     action: int, index: int, made_at: int, expires_at: int | None, wording: int, last_no_at: int | None
 ) -> Standing:
     return Standing(
-        _ROW[action],
+        ACTIONS[action],
         index,
         from_milliseconds(made_at),
         None if expires_at is None else from_milliseconds(expires_at),

@@ -15,7 +15,7 @@ from consent_service.core.people import Identifier, Pseudonym, Reference
 from consent_service.core.policy import Policy, Purpose
 from consent_service.core.projection import SubjectState
 from consent_service.operations import past, people, policies
-from consent_service.operations.checks import visible
+from consent_service.operations.checks import policy_of, visible
 from consent_service.operations.people import NewSubject
 from consent_service.store import idempotency, projection
 from consent_service.store import ledger as ledger_store
@@ -115,7 +115,8 @@ async def record(tx: WriteTx, calls: Sequence[Call], *, zone: ZoneInfo) -> Seque
     facts = await projection.facts_for(tx, {call.key_hash for call in calls}, [call.subject for call in calls])
     clients = [facts.clients.get(call.key_hash) for call in calls]
     attempts = [_attempt(call, client) for call, client in zip(calls, clients, strict=True)]
-    desk = _Desk(tx, append, await idempotency.first_answers(tx, [one for one in attempts if one]), zone)
+    first_answers = await idempotency.first_answers(tx, [one for one in attempts if one])
+    desk = _Desk(tx, append, await policy_of(tx, facts), first_answers, zone)
     await append.load(state for state in facts.states if state)
     answers = [await desk.take(*one) for one in zip(calls, clients, facts.states, attempts, strict=True)]
     await append.write()
@@ -130,12 +131,14 @@ class _Desk:
         self,
         tx: WriteTx,
         append: Append,
+        policy: Policy,
         first_answers: dict[tuple[str, str, str], FirstAnswer],
         zone: ZoneInfo,
     ) -> None:
         self.answered: list[tuple[Attempt, bytes]] = []
         self._tx = tx
         self._append = append
+        self._policy = policy
         self._first_answers = first_answers
         self._zone = zone
         self._newcomers: dict[Reference, str] = {}
@@ -162,7 +165,7 @@ class _Desk:
         statements = _statements(call, purposes, self._append.at)
         known = self._subject(call, client, state)
         speaker = await self._speaker(call, client, known)
-        subject = known or await self._newcomer(call, client)
+        subject = known or self._newcomer(call, client)
         noes = _noes_within(statements)
         entries = tuple(
             self._add(call, client, subject, speaker, purpose, statement, noes)
@@ -178,12 +181,11 @@ class _Desk:
             raise SubjectNotFound("No subject that you may see has this reference.")
         return people.trusted(state).subject if state else self._newcomers.get(call.subject)
 
-    async def _newcomer(self, call: Call, client: Client) -> str:
+    def _newcomer(self, call: Call, client: Client) -> str:
         if not isinstance(call.subject, Identifier):
             raise SubjectNotFound("Only an identifier can name somebody new.")
-        policy = (await policies.in_force(self._tx)).policy
         subject, new = ids.subject_id(self._tx.entropy), NewSubject((call.subject,))
-        people.record_new(self._append, client.id, new, policy, subject, self._zone)
+        people.record_new(self._append, client.id, new, self._policy, subject, self._zone)
         self._newcomers[call.subject] = subject
         return subject
 
@@ -236,8 +238,9 @@ class _Desk:
 
     def _states(self, subject: str, purposes: Iterable[Purpose]) -> dict[str, LeafState]:
         standings = self._append.changes.states[subject].leaves
-        leaves = dict.fromkeys(leaf.code for purpose in purposes for leaf in purpose.leaves)
-        return {leaf: leaf_state(standings.get(leaf), self._append.at) for leaf in leaves}
+        shown = {leaf.code: leaf for purpose in purposes for leaf in purpose.leaves}
+        now = {code: self._policy.find(code) or leaf for code, leaf in shown.items()}
+        return {code: leaf_state(standings.get(code), leaf, self._append.at) for code, leaf in now.items()}
 
 
 async def states(tx: ReadTx, client: Client, who: Pseudonym) -> States:
@@ -248,8 +251,8 @@ async def states(tx: ReadTx, client: Client, who: Pseudonym) -> States:
 
 
 def _of_leaves(client: Client, policy: Policy, state: SubjectState, now: datetime) -> dict[str, LeafState]:
-    asked = [leaf.code for leaf in policy.leaves if client.may_ask_for(leaf.code)]
-    return {leaf: leaf_state(state.leaves.get(leaf), now) for leaf in asked}
+    asked = [leaf for leaf in policy.leaves if client.may_ask_for(leaf.code)]
+    return {leaf.code: leaf_state(state.leaves.get(leaf.code), leaf, now) for leaf in asked}
 
 
 async def states_at(tx: ReadTx, client: Client, who: Pseudonym, at: datetime | int) -> States:
@@ -285,9 +288,9 @@ async def history(
     return shown, page[-1].index if len(entries) > limit else None
 
 
-def leaf_state(standing: Standing | None, now: datetime) -> LeafState:
-    """What stands for one leaf at an instant."""
-    name = consent.state_name(standing, now)
+def leaf_state(standing: Standing | None, leaf: Purpose, now: datetime) -> LeafState:
+    """What stands for one leaf of a policy at an instant."""
+    name = consent.state_name(standing, leaf.counts_from, now)
     if standing is None:
         return LeafState(name, None, None, None, None)
     return LeafState(name, standing.index, standing.made_at, standing.expires_at, standing.wording)

@@ -11,6 +11,10 @@ SOURCE = "injoy-2026-11-01.txt"
 
 def shipped() -> Policy:
     """The school's policy, held against its source text."""
-    folder = resources.files(__name__)
-    source_text = (folder / SOURCE).read_bytes()
-    return parse((folder / SHIPPED).read_text(encoding="utf-8"), name=SHIPPED, source_text=source_text)
+    text = (resources.files(__name__) / SHIPPED).read_text(encoding="utf-8")
+    return parse(text, name=SHIPPED, source_text=shipped_source())
+
+
+def shipped_source() -> bytes:
+    """The text that the school's policy was taken from."""
+    return (resources.files(__name__) / SOURCE).read_bytes()

@@ -1,5 +1,6 @@
 """The database: how it is opened, and the two kinds of transaction. This is the one place that commits."""
 
+import functools
 import logging
 import os
 import sqlite3
@@ -31,6 +32,7 @@ Result = TypeVar("Result")
 Parameters = Mapping[str, object]
 Query = TypedReturnsRows[Any] | TextClause | TextualSelect
 _COMMAND_TIMEOUT = 5.0  # seconds; a lane gives up on its callers' behalf long before
+_SCAN_TIMEOUT = 300.0  # for a statement over whole tables
 _CONNECT_TIMEOUT = 1.5
 _BEGIN = {"postgresql": "BEGIN", "sqlite": "BEGIN IMMEDIATE"}
 _BEGIN_SNAPSHOT = {"postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ", "sqlite": "BEGIN IMMEDIATE"}
@@ -51,6 +53,9 @@ class Driver(Protocol):
 
     async def fetch(self, statement: str, *arguments: object) -> Sequence[Sequence[Any]]:
         """All rows of a statement."""
+
+    async def scan(self, statement: str, *arguments: object) -> Sequence[Sequence[Any]]:
+        """The same for a statement over whole tables, which takes its time."""
 
     async def execute(self, statement: str) -> object:
         """Run a statement that has no rows."""
@@ -78,6 +83,7 @@ def _quoted(name: str) -> str:
 class _PostgresDriver:
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 (asyncpg has no types)
         self.fetch = connection.fetch
+        self.scan = functools.partial(connection.fetch, timeout=_SCAN_TIMEOUT)
         self.execute = connection.execute
         self._copy = connection.copy_records_to_table
         self._many = connection.executemany
@@ -96,6 +102,8 @@ class _SqliteDriver:
 
     async def fetch(self, statement: str, *arguments: object) -> Sequence[Sequence[Any]]:
         return list(await self._connection.execute_fetchall(statement, [_cell(one) for one in arguments]))
+
+    scan = fetch
 
     async def execute(self, statement: str) -> None:
         await self._connection.execute_fetchall(statement)
@@ -165,6 +173,10 @@ class ReadTx:
         For what runs at every check: it costs half of what the general way does.
         """
         return await self._driver.fetch(statement, *arguments)
+
+    async def scan(self, statement: str, *arguments: object) -> Sequence[Sequence[Any]]:
+        """The same for a statement over whole tables, which may take longer than any other."""
+        return await self._driver.scan(statement, *arguments)
 
     def loaded(self, stored: datetime | str) -> datetime:
         """An instant as the driver gave it."""

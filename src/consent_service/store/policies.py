@@ -20,7 +20,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One immutable published edition of the policy; in force from `effective_at` until a later one is."""
+    """One immutable published edition of the policy; in force from `effective_at` until a later one is.
+
+    Of those whose time has come, the one that was published last is in force: a version that takes effect before one
+    that was published earlier takes that one's place, so that wordings go on as they were published.
+    """
 
     policy: Policy
     effective_at: datetime
@@ -46,14 +50,14 @@ async def compiled(tx: ReadTx, version: str) -> Policy | None:
 async def in_force(tx: ReadTx) -> Published | None:
     """The version in force now."""
     query = select(policy_version).where(policy_version.c.effective_at <= tx.now)
-    row = await tx.first(query.order_by(policy_version.c.effective_at.desc(), policy_version.c.index.desc()).limit(1))
+    row = await tx.first(query.order_by(policy_version.c.index.desc()).limit(1))
     return _published(tx, row) if row else None
 
 
 async def in_force_at(tx: ReadTx, at: datetime, *, before: int) -> Published | None:
     """The version that was in force at an instant, of those published before the entry `before`."""
     query = select(policy_version).where(policy_version.c.effective_at <= at, policy_version.c.index < before)
-    row = await tx.first(query.order_by(policy_version.c.effective_at.desc(), policy_version.c.index.desc()).limit(1))
+    row = await tx.first(query.order_by(policy_version.c.index.desc()).limit(1))
     return _published(tx, row) if row else None
 
 

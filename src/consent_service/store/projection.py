@@ -52,7 +52,7 @@ class Facts:
 _FACTS_POSTGRESQL = """
 SELECT 'head' AS what, CAST(NULL AS bigint) AS place, h.size AS number, h.at AS at, CAST(NULL AS text) AS name,
   (SELECT p.version FROM policy_version p WHERE p.effective_at <= greatest(h.at, $1::timestamptz)
-   ORDER BY p.effective_at DESC, p."index" DESC LIMIT 1) AS document, CAST(NULL AS bytea) AS seal,
+   ORDER BY p."index" DESC LIMIT 1) AS document, CAST(NULL AS bytea) AS seal,
   CAST(NULL AS boolean) AS outdated, CAST(NULL AS text) AS namespace, CAST(NULL AS bigint) AS named_at,
   CAST(NULL AS bytea) AS named_seal
 FROM ledger_head h
@@ -72,7 +72,7 @@ JOIN LATERAL (SELECT * FROM subject_state WHERE subject = coalesce(i.subject, q.
 _FACTS_SQLITE = """
 SELECT 'head' AS what, NULL AS place, h.size AS number, h.at AS at, NULL AS name,
   (SELECT p.version FROM policy_version p WHERE p.effective_at <= max(h.at, ?1)
-   ORDER BY p.effective_at DESC, p."index" DESC LIMIT 1) AS document, NULL AS seal, NULL AS outdated,
+   ORDER BY p."index" DESC LIMIT 1) AS document, NULL AS seal, NULL AS outdated,
   NULL AS namespace, NULL AS named_at, NULL AS named_seal
 FROM ledger_head h
 UNION ALL

@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from consent_service import __version__
 from consent_service.web import (
+    asks,
     authzen,
     checks,
     clients,
@@ -21,15 +22,33 @@ from consent_service.web import (
     people,
     policies,
     problems,
+    publications,
     receipts,
     service,
+    tallies,
 )
 from consent_service.web.edge import Edge, Measures
 from consent_service.web.limits import BodyLimit, Rate, RateLimit
 from consent_service.web.openapi import GUIDE, TAGS, TITLE
 from consent_service.web.slim import Slim
 
-_MODULES = (people, consents, receipts, checks, decisions, policies, clients, ledger, service, authzen, keys, docs)
+_MODULES = (
+    people,
+    consents,
+    asks,
+    receipts,
+    checks,
+    decisions,
+    policies,
+    publications,
+    clients,
+    ledger,
+    service,
+    tallies,
+    authzen,
+    keys,
+    docs,
+)
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -13,7 +14,7 @@ from consent_service.core.clients import Client, Scope
 from consent_service.core.decision import Decision
 from consent_service.core.errors import InvalidInput, SubjectNotFound
 from consent_service.core.people import Identifier, Pseudonym, Reference
-from consent_service.lanes import Gate, Lane, read_in_time, snapshot_alone, write_in_time
+from consent_service.lanes import Gate, Lane, read_alone, read_in_time, snapshot_alone, write_in_time
 from consent_service.notary import Notary
 from consent_service.operations import clients
 from consent_service.operations.authzen import Terms
@@ -44,6 +45,7 @@ class Room:
     zone: ZoneInfo
     terms: Terms
     bulk: Gate
+    counting: Gate
 
     @property
     def recorded(self) -> bool:
@@ -120,6 +122,11 @@ class Writer:
     scope: Scope
     key: str | None
 
+    @property
+    def counter(self) -> "Counter":
+        """The same client, for what is counted before it writes."""
+        return Counter(self.room, self.key_hash, self.scope)
+
     async def run(
         self,
         operation: Callable[Concatenate[WriteTx, Client, P], Awaitable[Answer]],
@@ -159,6 +166,35 @@ class Writer:
             return answer
 
         return await self.run(at_most_once)
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """A client that has all people counted: that takes its time, and not too many do it at once."""
+
+    room: Room
+    key_hash: str
+    scope: Scope
+
+    async def run(
+        self,
+        operation: Callable[Concatenate[ReadTx, Client, P], Awaitable[Answer]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Answer:
+        """Run the operation for this client.
+
+        Raises Unauthenticated, ScopeMissing, Overloaded, or what the operation raises; and Unavailable without delay
+        when the database cannot even be asked for the client.
+        """
+
+        async def for_client(tx: ReadTx) -> Answer:
+            return await operation(tx, client, *args, **kwargs)
+
+        async with self.room.counting.passed():
+            authenticate = partial(clients.authenticate, key_hash=self.key_hash, scope=self.scope)
+            client = await read_in_time(self.room.database, authenticate)
+            return await read_alone(self.room.database, for_client)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +245,15 @@ def writes(scope: Scope) -> Any:  # noqa: ANN401 (FastAPI's own type for a depen
         return Writer(room, key_hash, scope, key)
 
     return Depends(writer)
+
+
+def counts(scope: Scope) -> Any:  # noqa: ANN401 (FastAPI's own type for a dependency)
+    """A dependency: a Counter with this scope."""
+
+    async def counter(room: InRoom, key_hash: Annotated[str, with_scope(scope)]) -> Counter:
+        return Counter(room, key_hash, scope)
+
+    return Depends(counter)
 
 
 def asks(scope: Scope) -> Any:  # noqa: ANN401 (FastAPI's own type for a dependency)

@@ -13,12 +13,12 @@ from consent_service.web.edge import header_of, request_id_of
 
 BODY_LIMIT = 64 * 1024
 LARGE_BODY_LIMIT = 2 * 1024 * 1024
-_LARGE = ("/access/v1/evaluations", "/v1/check/batch", "/v1/check/filter")
+_LARGE = ("/access/v1/evaluations", "/v1/check/batch", "/v1/check/filter", "/v1/policy/versions")
 _FREE = ("/livez", "/readyz", "/metrics")
 
 
 class BodyLimit:
-    """Refuses a body over 64 KiB, or over 2 MiB where many questions come together.
+    """Refuses a body over 64 KiB, or over 2 MiB where many questions come together, or a policy.
 
     At once by its Content-Length, else when the byte too many comes in.
     """

@@ -38,7 +38,7 @@ TAGS = [
     {"name": Tag.PEOPLE, "description": "Find a person, or record a new one."},
     {"name": Tag.CONSENTS, "description": "Enter what a person said, and see what stands."},
     {"name": Tag.CHECKS, "description": "See whether data may be used, and why not."},
-    {"name": Tag.POLICY, "description": "The privacy policy and its purposes. Public, no key needed."},
+    {"name": Tag.POLICY, "description": "The privacy policy and its purposes. Reading needs no key, publishing does."},
     {"name": Tag.CLIENTS, "description": "The systems that may ask, and their keys."},
     {"name": Tag.LEDGER, "description": "For auditors: that nothing was changed, and how to see it for yourself."},
     {"name": Tag.SERVICE, "description": "For those who run the service."},
@@ -61,6 +61,7 @@ First press **Authorize** (right below) and paste your key; it begins with `csk_
 | **see why an answer was no** | *3 · Checks* → **See whether data may be used**: every reason is listed with a sentence. |
 | **see who asked about a person** | *3 · Checks* → **See who asked about a person**: every check and its answer, the newest first. |
 | **give a person a receipt** | *2 · Consents* → **Get the receipt of a statement**: the index that recording it told, `format` `html`. Press **Download**, open the file, print it. |
+| **see what to ask a person** | *2 · Consents* → **See what a person may be asked for now**: never asked, expired, or the words changed; nobody is asked again soon after a no. |
 | **take a yes back for somebody** | the same as a paper form, with `withdraw`. It holds from that moment, everywhere. |
 
 A purpose such as `marketing` stands for all of its leaves (`marketing.own_company.email`, …). The list is under

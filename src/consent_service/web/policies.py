@@ -21,9 +21,10 @@ router = APIRouter(tags=[Tag.POLICY])
 
 
 class WordingOut(Output):
-    """What the person is shown. `number` rises when the wording changes."""
+    """What the person is shown. `number` rises when the wording changes; a yes to one from `counts_from` on counts."""
 
     number: int
+    counts_from: int
     en: str
     ja: str
 
@@ -162,7 +163,9 @@ def _purpose(purpose: Purpose) -> PurposeOut:
     text = purpose.wording.text
     return PurposeOut(
         code=purpose.code,
-        wording=WordingOut(number=purpose.wording.number, en=text.en, ja=text.ja),
+        wording=WordingOut(
+            number=purpose.wording.number, counts_from=purpose.wording.counts_from, en=text.en, ja=text.ja
+        ),
         dpv=list(purpose.dpv),
         leaves=[one.code for one in purpose.leaves],
         basis=purpose.basis if leaf else None,

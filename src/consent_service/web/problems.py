@@ -8,14 +8,17 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from consent_service.core import errors
-from consent_service.core.errors import ConsentError, Fault
+from consent_service.core.errors import ConsentError, Fault, NotPublished
+from consent_service.core.publication import Publication
 from consent_service.web.edge import request_id_of
+
+_PUBLICATION: TypeAdapter[Publication] = TypeAdapter(Publication)
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +39,7 @@ KINDS: Mapping[str, Kind] = {
     "malformed_json": Kind(422, "The body is not proper JSON"),
     "validation_failed": Kind(422, "The request has a wrong member"),
     "idempotency_key_reused": Kind(422, "This Idempotency-Key was used for another body"),
+    "change_undeclared": Kind(422, "It is not said of each changed leaf whether the change is material"),
     "unauthenticated": Kind(401, "A valid key is needed"),
     "scope_missing": Kind(403, "The key lacks a scope"),
     "client_not_permitted": Kind(403, "The client may not touch this"),
@@ -49,6 +53,9 @@ KINDS: Mapping[str, Kind] = {
     "method_not_allowed": Kind(405, "This path does not take this method"),
     "identifier_taken": Kind(409, "The identifier names another subject"),
     "client_name_taken": Kind(409, "A client has this name"),
+    "policy_version_taken": Kind(409, "This policy version was published already"),
+    "policy_superseded": Kind(409, "Another policy version was published meanwhile"),
+    "lapses_unconfirmed": Kind(409, "Yeses would lapse, and just as many have to be confirmed"),
     "subject_erased": Kind(410, "The person was erased"),
     "body_too_large": Kind(413, "The body is too large"),
     "unsupported_media_type": Kind(415, "The body must be JSON"),
@@ -124,11 +131,13 @@ def response(
     request_id: str,
     faults: Sequence[Fault] = (),
     headers: Mapping[str, str] | None = None,
+    extensions: Mapping[str, JsonValue] | None = None,
 ) -> JSONResponse:
-    """The HTTP response for a problem."""
+    """The HTTP response for a problem; `extensions` are members besides the usual ones (RFC 9457 section 3.2)."""
     made = problem(code, detail, request_id, faults)
     extra = {**_HEADERS.get(made.status, {}), **(headers or {})}
-    return JSONResponse(made.model_dump(), made.status, headers=extra, media_type=MEDIA_TYPE)
+    body = {**made.model_dump(), **(extensions or {})}
+    return JSONResponse(body, made.status, headers=extra, media_type=MEDIA_TYPE)
 
 
 def faults_of(errors: Sequence[Any]) -> list[Fault]:
@@ -155,6 +164,9 @@ def of_body(error: ValidationError, request_id: str) -> JSONResponse:
 
 def of_error(error: Exception, request_id: str) -> JSONResponse:
     """The response for any error: ours as it says, one that nobody foresaw as a 500 that tells nothing, and logged."""
+    if isinstance(error, NotPublished):
+        told = _PUBLICATION.dump_python(error.publication, mode="json")
+        return response(error.code, error.detail, request_id, error.errors, extensions=told)
     if isinstance(error, ConsentError):
         return response(error.code, error.detail, request_id, error.errors)
     logger.error("request %s failed", request_id, exc_info=error)

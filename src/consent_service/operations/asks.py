@@ -1,0 +1,85 @@
+"""Asking again: what a person may be asked for now, and what not before a day."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from consent_service.core import consent
+from consent_service.core.clients import Client
+from consent_service.core.consent import Action, Standing, StateName
+from consent_service.core.instants import local_date
+from consent_service.core.people import Pseudonym
+from consent_service.core.policy import Basis, Policy, Purpose, Text
+from consent_service.core.projection import SubjectState
+from consent_service.operations import people, policies
+from consent_service.store.db import ReadTx
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A leaf that the person may be asked for: why, and with which wording.
+
+    `because` is what stands. A no is among them only when the quiet period after it is over.
+    """
+
+    purpose: str
+    because: StateName
+    wording: int
+    text: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """A leaf that the person said no to, and may not be asked for until an instant."""
+
+    purpose: str
+    because: StateName
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """What a person may be asked for now, and what they said no to too short a time ago."""
+
+    subject: str
+    policy_version: str
+    asks: tuple[Ask, ...]
+    quiet: tuple[Quiet, ...]
+    as_of: int
+
+
+async def asks(tx: ReadTx, client: Client, who: Pseudonym, *, zone: ZoneInfo) -> Asks:
+    """The leaves of the policy in force that the person may be asked for now, in its order.
+
+    Where a yes would not count, since the person has left, nobody is asked. Raises SubjectNotFound.
+    """
+    state, as_of = await people.seen(tx, client, who)
+    policy = (await policies.in_force(tx)).policy
+    leaves = [leaf for leaf in policy.leaves if client.may_ask_for(leaf.code) and _is_wanted(leaf, state, tx.now, zone)]
+    quiet = {leaf.code: one for leaf in leaves if (one := _quiet(leaf, state, policy, tx.now))}
+    found = (_ask(leaf, state, tx.now) for leaf in leaves if leaf.code not in quiet)
+    return Asks(state.subject, policy.version, tuple(one for one in found if one), tuple(quiet.values()), as_of)
+
+
+def _is_wanted(leaf: Purpose, state: SubjectState, now: datetime, zone: ZoneInfo) -> bool:
+    may_go_on = leaf.survives_membership or not state.membership.is_over(local_date(now, zone))
+    return leaf.basis is Basis.CONSENT and may_go_on
+
+
+def _ask(leaf: Purpose, state: SubjectState, now: datetime) -> Ask | None:
+    because = consent.state_name(state.leaves.get(leaf.code), leaf.counts_from, now)
+    if because is StateName.GRANTED:
+        return None
+    return Ask(leaf.code, because, leaf.wording.number, leaf.wording.text)
+
+
+def _quiet(leaf: Purpose, state: SubjectState, policy: Policy, now: datetime) -> Quiet | None:
+    standing = state.leaves.get(leaf.code)
+    if standing is None or standing.action is Action.GRANT:
+        return None
+    until = _no_at(standing) + timedelta(days=policy.quiet_period_days)
+    return Quiet(leaf.code, consent.state_name(standing, leaf.counts_from, now), until) if now < until else None
+
+
+def _no_at(standing: Standing) -> datetime:
+    return standing.last_no_at or standing.made_at
