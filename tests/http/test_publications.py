@@ -228,6 +228,9 @@ async def test_a_policy_that_is_wrong_is_refused_with_a_pointer(school: School) 
     other_day = edited("v2") | {"effective_at": "2027-01-01T00:00:00Z"}
     assert (await publish(school, other_day)).json()["errors"][0]["pointer"] == "/policy/effective_at"
     assert (await publish(school, {})).status_code == 422
+    huge = reworded(edited("v2"), "billing", text={"number": 10**30})
+    for document, lapses in ((huge, 0), (edited("v2"), 10**30)):
+        assert (await publish(school, document, key="huge", confirm_lapses=lapses)).status_code == 422
 
 
 async def test_a_published_version_never_changes(school: School) -> None:

@@ -70,7 +70,7 @@ class _Text(_Node):
 
 
 class _Wording(_Text):
-    number: int = Field(default=1, ge=1, strict=True)
+    number: int = Field(default=1, ge=1, le=1_000_000, strict=True)
     counts_from: int | None = Field(default=None, ge=1, strict=True)
 
     @model_validator(mode="after")

@@ -34,13 +34,11 @@ SELECT NULL, '', '', false, count(*) FROM subject_state s WHERE {_SEEN_POSTGRESQ
 """  # noqa: S608 (joined from parts of our own)
 
 _TALLIES_SQLITE = f"""
-SELECT leaf, action, wording, coalesce(expires_at <= ?1, 0), count(*) FROM (
-  SELECT l.value AS leaf,
-    json_extract(s.document, '$.leaves."' || l.value || '"[0]') AS action,
-    json_extract(s.document, '$.leaves."' || l.value || '"[3]') AS expires_at,
-    json_extract(s.document, '$.leaves."' || l.value || '"[4]') AS wording
-  FROM subject_state s JOIN json_each(?2) l WHERE {_SEEN_SQLITE})
-WHERE action IS NOT NULL GROUP BY 1, 2, 3, 4
+SELECT l.key, json_extract(l.value, '$[0]'), json_extract(l.value, '$[4]'),
+  coalesce(json_extract(l.value, '$[3]') <= ?1, 0), count(*)
+FROM subject_state s JOIN json_each(s.document, '$.leaves') l
+WHERE l.key IN (SELECT value FROM json_each(?2)) AND {_SEEN_SQLITE}
+GROUP BY 1, 2, 3, 4
 UNION ALL
 SELECT NULL, '', '', 0, count(*) FROM subject_state s WHERE {_SEEN_SQLITE}
 """  # noqa: S608 (joined from parts of our own)

@@ -33,7 +33,9 @@ class PublicationIn(Body):
     policy: dict[str, JsonValue] = Field(description="The whole policy, in the shape that `GET /v1/policy` gives it.")
     material: Leaves = Field(description="Changed leaves for which an earlier yes no longer counts.")
     editorial: Leaves = Field(description="Changed leaves for which an earlier yes stands.")
-    confirm_lapses: int = Field(default=0, ge=0, description="How many yeses will lapse, as the dry run told.")
+    confirm_lapses: int = Field(
+        default=0, ge=0, le=10**12, description="How many yeses will lapse, as the dry run told."
+    )
     compared_with: str | None = Field(
         default=None, max_length=64, description="The version that the dry run compared with, to be sure of it."
     )
