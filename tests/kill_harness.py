@@ -17,7 +17,7 @@ from tests.postgres import Postgres
 from tests.service_process import Serving, serving
 from tests.wire import Json, Request, Wire
 
-CLIENTS = 16
+CLIENTS = 64
 
 Mix = Callable[[int], Iterator[Request]]
 """The requests of one client, in order and without end; told by its number, which no other client ever has."""

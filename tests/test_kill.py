@@ -21,6 +21,7 @@ from consent_service.settings import Settings
 from consent_service.store import projection
 from consent_service.store.rebuild import rebuild
 from consent_service.store.tables import checkpoint, decision, ledger_entry, ledger_head, ledger_node
+from tests.auditor import verified
 from tests.conftest import create_database, migrated
 from tests.kill_harness import CLIENTS, Heard, Stage, endure
 from tests.postgres import Postgres
@@ -78,6 +79,7 @@ def everything_is_there(stage: Stage, heard: Heard, *, rounds: int) -> None:
         assert asyncio.run(statements_not_in_the_ledger(stage, heard)) == []
         assert asyncio.run(people_answered_wrongly(stage, service.port, heard)) == []
         assert asyncio.run(what_the_tree_and_the_anchors_deny(stage.settings)) == []
+    assert asyncio.run(verified(stage.settings)).first_bad is None
     assert asyncio.run(tables_that_a_rebuild_changes(stage.settings)) == []
 
 
