@@ -5,10 +5,7 @@ A no to a check is not in this file: a no is an answer. An error is when we coul
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from consent_service.core.publication import Publication
+from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,38 +115,6 @@ class PolicyVersionNotFound(ConsentError):
     """No version with this name has been published."""
 
     code = "policy_version_not_found"
-
-
-class NotPublished(ConsentError):
-    """A policy version was not published; `publication` says how it differs and what publishing it would do."""
-
-    def __init__(self, detail: str, publication: "Publication", *, errors: Sequence[Fault] = ()) -> None:
-        super().__init__(detail, errors=errors)
-        self.publication = publication
-
-
-class ChangeUndeclared(NotPublished):
-    """A leaf was reworded or got another basis, and the publisher does not say whether that is material."""
-
-    code = "change_undeclared"
-
-
-class LapsesUnconfirmed(NotPublished):
-    """Yeses would lapse, and the publisher did not confirm just as many."""
-
-    code = "lapses_unconfirmed"
-
-
-class PolicyVersionTaken(NotPublished):
-    """A version of this name was published already, and a published version never changes."""
-
-    code = "policy_version_taken"
-
-
-class PolicySuperseded(NotPublished):
-    """Another version was published meanwhile; the publisher compared theirs with one that is no longer the newest."""
-
-    code = "policy_superseded"
 
 
 class PurposeNotFound(ConsentError):

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from consent_service.core.consent import StateName, Tally, state_of
-from consent_service.core.errors import Fault
+from consent_service.core.errors import ConsentError, Fault
 from consent_service.core.ledger import Instant
 from consent_service.core.policy import Policy, Purpose, Text, Wording
 
@@ -80,6 +80,38 @@ class Publication:
     lapses: dict[str, int]
     confirm_lapses: int
     index: int | None
+
+
+class NotPublished(ConsentError):
+    """A policy version was not published; `publication` says how it differs and what publishing it would do."""
+
+    def __init__(self, detail: str, publication: Publication, *, errors: Sequence[Fault] = ()) -> None:
+        super().__init__(detail, errors=errors)
+        self.publication = publication
+
+
+class ChangeUndeclared(NotPublished):
+    """A leaf was reworded or got another basis, and the publisher does not say whether that is material."""
+
+    code = "change_undeclared"
+
+
+class LapsesUnconfirmed(NotPublished):
+    """Yeses would lapse, and the publisher did not confirm just as many."""
+
+    code = "lapses_unconfirmed"
+
+
+class PolicyVersionTaken(NotPublished):
+    """A version of this name was published already, and a published version never changes."""
+
+    code = "policy_version_taken"
+
+
+class PolicySuperseded(NotPublished):
+    """Another version was published meanwhile; the publisher compared theirs with one that is no longer the newest."""
+
+    code = "policy_superseded"
 
 
 def diff(before: Policy | None, after: Policy) -> Diff:

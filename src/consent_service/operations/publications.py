@@ -7,19 +7,19 @@ from zoneinfo import ZoneInfo
 
 from consent_service.core import ledger, publication
 from consent_service.core.clients import Client
-from consent_service.core.errors import (
-    ChangeUndeclared,
-    ClientNotPermitted,
-    Fault,
-    InvalidInput,
-    LapsesUnconfirmed,
-    PolicySuperseded,
-    PolicyVersionTaken,
-)
+from consent_service.core.errors import ClientNotPermitted, Fault, InvalidInput
 from consent_service.core.instants import local_date, start_of_day
 from consent_service.core.policy import Policy
 from consent_service.core.policy_file import to_document
-from consent_service.core.publication import Declared, Diff, Publication
+from consent_service.core.publication import (
+    ChangeUndeclared,
+    Declared,
+    Diff,
+    LapsesUnconfirmed,
+    PolicySuperseded,
+    PolicyVersionTaken,
+    Publication,
+)
 from consent_service.operations.clients import recorder
 from consent_service.store import ledger as ledger_store
 from consent_service.store import policies, tallies

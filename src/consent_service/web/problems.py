@@ -14,8 +14,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from consent_service.core import errors
-from consent_service.core.errors import ConsentError, Fault, NotPublished
-from consent_service.core.publication import Publication
+from consent_service.core.errors import ConsentError, Fault
+from consent_service.core.publication import NotPublished, Publication
 from consent_service.web.edge import request_id_of
 
 _PUBLICATION: TypeAdapter[Publication] = TypeAdapter(Publication)
