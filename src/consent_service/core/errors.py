@@ -102,6 +102,12 @@ class SubjectErased(ConsentError):
     code = "subject_erased"
 
 
+class GuardianshipNotFound(ConsentError):
+    """No guardianship that this client may see has this id."""
+
+    code = "guardianship_not_found"
+
+
 class DecisionNotFound(ConsentError):
     """No decision that this client may see has this id."""
 

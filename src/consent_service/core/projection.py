@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from consent_service.core import consent, ledger
 from consent_service.core.consent import Action, Standing, Statement
+from consent_service.core.guardianship import Guardianship, GuardianshipChange, Guardianships
 from consent_service.core.instants import from_milliseconds, from_text, to_milliseconds
 from consent_service.core.people import Membership, MembershipStatus
 from consent_service.core.policy import SubjectKind
@@ -22,6 +23,8 @@ _JSON = json.JSONDecoder()
 _COMPACT = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False)
 
 LeafRow = tuple[int, int, int, int | None, int, int | None]
+GuardianRow = tuple[str, int | None, int | None, bool, int | None]
+"""Of a guardianship: guardian, from, until, whether it is verified, since when it is blocked; in milliseconds."""
 
 
 class Leaves(Mapping[str, Standing]):
@@ -80,7 +83,7 @@ class SubjectState(NamedTuple):
 
     `namespaces` counts the subject's identifiers by namespace, `leaves` holds what stands for each leaf that was ever
     decided, `last_index` is the subject's last entry. One that is not `trusted` is known to exist, and no more: its row
-    fails its seal or is not the newest.
+    fails its seal or is not the newest. `guardianships` are those in which the subject is the ward, ended ones too.
     """
 
     subject: str
@@ -90,6 +93,8 @@ class SubjectState(NamedTuple):
     leaves: Leaves = Leaves()
     last_index: int = -1
     trusted: bool = True
+    born: date | None = None
+    guardianships: Guardianships = MappingProxyType({})
 
     @property
     def visible_in(self) -> Collection[str]:
@@ -97,11 +102,19 @@ class SubjectState(NamedTuple):
         return self.namespaces
 
 
-def applied(state: SubjectState | None, index: int, body: ledger.SubjectBody) -> SubjectState:
-    """The subject's state after one more entry. The first entry about a subject records it."""
+def applied(
+    state: SubjectState | None, index: int, body: ledger.SubjectBody, detail: ledger.JsonObject | None = None
+) -> SubjectState:
+    """The subject's state after one more entry. The first entry about a subject records it.
+
+    `detail` is the entry's personal part, which a birth date is in.
+    """
     match body:
         case ledger.SubjectRecorded():
             state = state._replace(kind=body.subject_kind) if state else SubjectState(body.subject, body.subject_kind)
+            state = state._replace(born=birth_date(detail or {}, state.born))
+        case ledger.GuardianshipChanged():
+            state = _with_guardianship(_known(state, index), body)
         case ledger.IdentifierChanged():
             state = _with_identifier(_known(state, index), body)
         case ledger.MembershipChanged():
@@ -115,6 +128,24 @@ def _known(state: SubjectState | None, index: int) -> SubjectState:
     if state is None:
         raise ValueError(f"entry {index} is about a subject that no earlier entry records")
     return state
+
+
+def birth_date(detail: Mapping[str, object], before: date | None) -> date | None:
+    """The birth date after an entry that records a subject, or changes facts about it."""
+    if "birth_date" not in detail:
+        return before
+    return date.fromisoformat(str(detail["birth_date"])) if detail["birth_date"] else None
+
+
+def _with_guardianship(state: SubjectState, body: ledger.GuardianshipChanged) -> SubjectState:
+    before = state.guardianships.get(body.guardianship)
+    blocked_at = before.blocked_at if before else None
+    if body.change is GuardianshipChange.BLOCKED:
+        blocked_at = body.at
+    elif body.change is GuardianshipChange.UNBLOCKED:
+        blocked_at = None
+    now = Guardianship(body.guardian, body.from_at, body.until_at, body.verified, blocked_at)
+    return state._replace(guardianships={**state.guardianships, body.guardianship: now})
 
 
 def _with_identifier(state: SubjectState, body: ledger.IdentifierChanged) -> SubjectState:
@@ -133,12 +164,25 @@ def to_document(state: SubjectState) -> str:
     """The state as one compact JSON document; equal states give equal bytes."""
     ended_on = state.membership.ended_on
     membership = (state.membership.status, ended_on.isoformat() if ended_on else None)
-    return _document(state.kind, state.leaves.text, membership, state.namespaces)
+    guardians = {name: _guardian_row(one) for name, one in state.guardianships.items()}
+    head = _head_text(state.kind, state.born, guardians)
+    return _document(head, state.leaves.text, membership, state.namespaces)
 
 
-def _document(kind: str, leaves: str, membership: Sequence[str | None], namespaces: Mapping[str, int]) -> str:
+def _document(head: str, leaves: str, membership: Sequence[str | None], namespaces: Mapping[str, int]) -> str:
     names = _compact(dict(namespaces))
-    return f'{{"kind":"{kind}"{_LEAVES}{leaves}{_FACTS}{_compact(membership)},"namespaces":{names}}}'
+    return f'{head}{_LEAVES}{leaves}{_FACTS}{_compact(membership)},"namespaces":{names}}}'
+
+
+def _head_text(kind: str, born: date | None, guardians: Mapping[str, GuardianRow]) -> str:
+    """How a document begins.
+
+    NOTE: `born` is the birth date's number in the calendar (1970-01-01 is 719163) and comes first; it is the only
+    member that is not from the entries' bodies. It and `guardians` are there only if there is something in them.
+    """
+    day = f'"born":{born.toordinal()},' if born else ""
+    of_guardians = f'"guardians":{_compact(dict(guardians))},' if guardians else ""
+    return f'{{{day}{of_guardians}"kind":"{kind}"'
 
 
 class Fold:
@@ -148,10 +192,12 @@ class Fold:
     bytes is a law, which tests/store/test_ledger.py plays random histories for.
     """
 
-    __slots__ = ("_kind", "_membership", "_namespaces", "_rows", "last_index")
+    __slots__ = ("_guardians", "_kind", "_membership", "_namespaces", "_rows", "born", "last_index")
 
     def __init__(self) -> None:
         self.last_index = -1
+        self.born: date | None = None  # it lies in the details, which the caller opens
+        self._guardians: dict[str, GuardianRow] = {}
         self._kind = ""
         self._membership: list[str | None] = [MembershipStatus.ACTIVE, None]
         self._namespaces: dict[str, int] = {}
@@ -172,12 +218,24 @@ class Fold:
                 self._count(body["namespace"], 1 if body["change"] == "added" else -1)
             case "membership":
                 self._membership = [body["status"], body["ended_on"]]
+            case "guardianship":
+                self._guard(body)
             case _:
                 raise ValueError(f"entry {index} is of a kind that makes no state: {kind}")
 
     def document(self) -> str:
         """The document as `to_document` writes it."""
-        return _document(self._kind, _compact(self._rows)[1:-1], self._membership, self._namespaces)
+        head = _head_text(self._kind, self.born, self._guardians)
+        return _document(head, _compact(self._rows)[1:-1], self._membership, self._namespaces)
+
+    def _guard(self, body: Mapping[str, Any]) -> None:
+        """The rule is that of `_with_guardianship`."""
+        name, change = body["guardianship"], body["change"]
+        blocked_at = self._guardians[name][4] if name in self._guardians else None
+        if change in ("blocked", "unblocked"):
+            blocked_at = _milliseconds(body["at"]) if change == "blocked" else None
+        begin, end = (text and _milliseconds(text) for text in (body["from_at"], body["until_at"]))
+        self._guardians[name] = (body["guardian"], begin, end, body["verified"], blocked_at)
 
     def _state(self, index: int, body: Mapping[str, Any]) -> None:
         """The rule is that of `consent.standing_after`."""
@@ -204,14 +262,32 @@ def _milliseconds(text: str) -> int:
 def from_document(subject: str, last_index: int, document: str) -> SubjectState:
     """Read what `to_document` wrote."""
     begin, end = document.index(_LEAVES), document.rindex(_FACTS)
+    kind, born, guardianships = _head(document[:begin])
     membership, namespaces = _facts(document[end + len(_FACTS) :])
     leaves = Leaves(document[begin + len(_LEAVES) : end])
-    return SubjectState(
-        subject, SubjectKind(document[len('{"kind":"') : begin - 1]), membership, namespaces, leaves, last_index
-    )
+    return SubjectState(subject, kind, membership, namespaces, leaves, last_index, True, born, guardianships)
 
 
 _LEAVES, _FACTS = ',"leaves":{', '},"membership":'
+
+
+@functools.lru_cache(maxsize=16384)
+def _head(text: str) -> tuple[SubjectKind, date | None, Guardianships]:
+    """The beginning of a document, of which there are four for all who have no birth date."""
+    read = json.loads(text + "}")
+    guardians = {name: _guardianship(*row) for name, row in read.get("guardians", {}).items()}
+    born = date.fromordinal(read["born"]) if "born" in read else None
+    return SubjectKind(read["kind"]), born, MappingProxyType(guardians)
+
+
+def _guardianship(
+    guardian: str, from_: int | None, until: int | None, is_verified: bool, blocked_at: int | None
+) -> Guardianship:
+    return Guardianship(guardian, _moment(from_), _moment(until), is_verified, _moment(blocked_at))
+
+
+def _guardian_row(one: Guardianship) -> GuardianRow:
+    return one.guardian, _optional(one.from_), _optional(one.until), one.is_verified, _optional(one.blocked_at)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -245,10 +321,14 @@ def _from_row(
         ACTIONS[action],
         index,
         from_milliseconds(made_at),
-        None if expires_at is None else from_milliseconds(expires_at),
+        _moment(expires_at),
         wording,
-        None if last_no_at is None else from_milliseconds(last_no_at),
+        _moment(last_no_at),
     )
+
+
+def _moment(count: int | None) -> datetime | None:
+    return None if count is None else from_milliseconds(count)
 
 
 def _optional(moment: datetime | None) -> int | None:

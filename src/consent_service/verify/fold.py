@@ -5,13 +5,15 @@ A subject's entries are folded in the order of their indexes; the result is the 
 
 import functools
 import json
+import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _UNRECORDED = "no earlier entry records the subject"
+_BORN = re.compile(r'^\{"born":[0-9]+,')
 _ACTIONS = {"grant": 0, "refuse": 1, "withdraw": 2}
 
 Fact = tuple[Any, ...]
@@ -49,6 +51,10 @@ def fact_of(subject: object, index: int, body: Mapping[str, Any]) -> Fact | None
         return subject, index, kind, commitment, body["change"], body["namespace"]
     if kind == "subject":
         return subject, index, kind, commitment, body["subject_kind"]
+    if kind == "guardianship":
+        period = [None if body[name] is None else milliseconds(body[name]) for name in ("from_at", "until_at")]
+        about = (body["guardianship"], body["guardian"], *period, body["verified"])
+        return subject, index, kind, commitment, body["change"], milliseconds(body["at"]), *about
     if kind == "membership":
         return subject, index, kind, commitment, body["status"], body["ended_on"]
     return None
@@ -57,10 +63,12 @@ def fact_of(subject: object, index: int, body: Mapping[str, Any]) -> Fact | None
 class State:
     """One subject's state on its way through its entries."""
 
-    __slots__ = ("kind", "last_index", "leaves", "membership", "namespaces")
+    __slots__ = ("born", "guardians", "kind", "last_index", "leaves", "membership", "namespaces")
 
     def __init__(self) -> None:
         self.kind = ""
+        self.born: int | None = None  # the birth date's number in the calendar: it is in no entry's bytes
+        self.guardians: dict[str, list[Any]] = {}
         self.membership = '["active",null]'
         self.namespaces: dict[str, int] = {}
         self.leaves: dict[str, str] = {}  # each with its row, as text
@@ -100,8 +108,22 @@ class State:
             self._count(fact[5], 1 if fact[4] == "added" else -1)
         elif kind == "subject":
             self.kind = fact[4]
+        elif kind == "guardianship":
+            self._guard(*fact[4:])
         else:
             self.membership = _compact([fact[4], fact[5]])
+
+    def learn_birth(self, detail: Mapping[str, Any]) -> None:
+        """What an entry's detail says of the birth date, if it says something."""
+        if "birth_date" in detail:
+            text = detail["birth_date"]
+            self.born = date.fromisoformat(text).toordinal() if text else None
+
+    def _guard(self, change: str, at: int, name: str, *told: object) -> None:
+        """What was told last counts, but that a court order stands until it is lifted."""
+        blocked = self.guardians[name][-1] if name in self.guardians else None
+        blocked = {"blocked": at, "unblocked": None}.get(change, blocked)
+        self.guardians[name] = [*told, blocked]
 
     def _count(self, namespace: str, more: int) -> None:
         count = self.namespaces.pop(namespace, 0) + more
@@ -112,7 +134,17 @@ class State:
         """The state as it has to lie in the database, byte for byte."""
         leaves = ",".join([self.leaves[leaf] for leaf in sorted(self.leaves)])
         names = _counts(tuple(sorted(self.namespaces.items())))
-        return f'{{"kind":"{self.kind}","leaves":{{{leaves}}},"membership":{self.membership},"namespaces":{names}}}'
+        rest = f'"kind":"{self.kind}","leaves":{{{leaves}}},"membership":{self.membership},"namespaces":{names}}}'
+        if self.born is None and not self.guardians:
+            return "{" + rest
+        born = "" if self.born is None else f'"born":{self.born},'
+        guardians = f'"guardians":{_compact(self.guardians)},' if self.guardians else ""
+        return f"{{{born}{guardians}{rest}"
+
+
+def unborn(document: str) -> str:
+    """A document without the birth date, for who cannot open the details."""
+    return _BORN.sub("{", document, count=1)
 
 
 def _last_no(row: str) -> int | None:

@@ -45,6 +45,7 @@ KINDS: Mapping[str, Kind] = {
     "client_not_permitted": Kind(403, "The client may not touch this"),
     "not_found": Kind(404, "There is nothing at this path"),
     "subject_not_found": Kind(404, "No such subject"),
+    "guardianship_not_found": Kind(404, "No such guardianship"),
     "decision_not_found": Kind(404, "No such decision"),
     "receipt_not_found": Kind(404, "No such receipt"),
     "purpose_not_found": Kind(404, "No such purpose"),
