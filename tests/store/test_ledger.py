@@ -55,7 +55,7 @@ async def test_indexes_are_dense_and_hashes_are_those_of_the_stored_bytes(school
 
 @anyio_test
 async def test_every_change_of_state_is_an_entry(school: School) -> None:
-    sub = await school.enrol("sis:S-1")
+    sub = await school.enrol("sis:S-1", birth_date="2000-01-01")
     await school.send(
         "PATCH",
         f"/v1/subjects/{sub}",
@@ -183,7 +183,7 @@ purposes = st.sampled_from(["billing", "marketing", EMAIL, "surveys.analysis", "
 said = st.tuples(purposes, st.sampled_from(["grant", "refuse", "withdraw"]))
 steps = st.lists(
     st.one_of(
-        st.tuples(st.just("say"), people, said, st.integers(0, 3)),
+        st.tuples(st.just("say"), people, said, st.integers(0, 3), st.none() | people),
         st.tuples(st.just("link"), people, people),
         st.tuples(st.just("unlink"), people, people),
         st.tuples(st.just("end"), people, st.sampled_from(["active", "ended"])),
@@ -200,9 +200,10 @@ async def play(school: School, told: list[tuple[Any, ...]]) -> None:
     for step in told:
         school.clock.advance(seconds=random.Random(str(step)).randint(0, 2))
         match step:
-            case ("say", person, one, days_ago):
+            case ("say", person, one, days_ago, guardian):
                 made_at = school.clock.now.replace(day=school.clock.now.day - days_ago)
-                await school.say(person, one, made_at=made_at.isoformat())
+                by = {"role": "guardian", "subject": guardian} if guardian else {"role": "subject"}
+                await school.say(person, one, made_at=made_at.isoformat(), by=by)
             case ("client", number):
                 made = await school.post("/v1/clients", {"name": f"c{number}", "scopes": ["check"]})
                 if made.status_code == 409:

@@ -13,6 +13,7 @@ from consent_service.core.guardianship import Guardianship, GuardianshipChange, 
 from consent_service.core.instants import from_milliseconds, from_text, to_milliseconds
 from consent_service.core.people import Membership, MembershipStatus
 from consent_service.core.policy import SubjectKind
+from consent_service.core.voices import OWN
 
 ACTIONS = (Action.GRANT, Action.REFUSE, Action.WITHDRAW)
 """What the first cell of a leaf's row stands for."""
@@ -78,12 +79,49 @@ class Leaves(Mapping[str, Standing]):
         return rows
 
 
+class Voices:
+    """Who said what, for the leaves about which a guardian ever spoke; of the others, `Leaves` says it all.
+
+    `text` are the items of a JSON array, ordered by leaf and speaker; the person's own voice has the empty speaker.
+
+    NOTE: an item is [leaf, speaker, …] and goes on as a row of `Leaves` does.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str = "") -> None:
+        self.text = text
+
+    def of(self, leaf: str) -> dict[str, Standing]:
+        """What each speaker said about a leaf; empty if no guardian ever did."""
+        found, begin = {}, self.text.find(f'["{leaf}",')
+        while begin >= 0 and self.text.startswith(f'["{leaf}",', begin):
+            row, end = _JSON.raw_decode(self.text, begin)
+            found[row[1]] = _from_row(*row[2:])
+            begin = end + 1
+        return found
+
+    def changed(self, said: Mapping[tuple[str, str], Standing]) -> "Voices":
+        """The same, with what was said about a leaf by a speaker."""
+        rows = {(row[0], row[1]): row for row in json.loads(f"[{self.text}]")}
+        rows |= {about: [*about, *_to_row(standing)] for about, standing in said.items()}
+        return Voices(_voices_text(rows))
+
+
+def _voices_text(rows: Mapping[tuple[str, str], Sequence[object]]) -> str:
+    return _compact([rows[about] for about in sorted(rows)])[1:-1]
+
+
+_SILENCE = Voices()
+
+
 class SubjectState(NamedTuple):
     """Everything that a check rests on.
 
     `namespaces` counts the subject's identifiers by namespace, `leaves` holds what stands for each leaf that was ever
     decided, `last_index` is the subject's last entry. One that is not `trusted` is known to exist, and no more: its row
-    fails its seal or is not the newest. `guardianships` are those in which the subject is the ward, ended ones too.
+    fails its seal or is not the newest. `guardianships` are those in which the subject is the ward, ended ones too;
+    `leaves` holds the last word, whoever had it, and `voices` who said what.
     """
 
     subject: str
@@ -95,6 +133,7 @@ class SubjectState(NamedTuple):
     trusted: bool = True
     born: date | None = None
     guardianships: Guardianships = MappingProxyType({})
+    voices: Voices = _SILENCE
 
     @property
     def visible_in(self) -> Collection[str]:
@@ -157,7 +196,22 @@ def _with_identifier(state: SubjectState, body: ledger.IdentifierChanged) -> Sub
 def _with_statement(state: SubjectState, index: int, body: ledger.StatementMade) -> SubjectState:
     statement = Statement(body.action, body.made_at, body.expires_at, body.leaves, body.role)
     changed = {leaf: consent.standing_after(statement, leaf, index, state.leaves.get(leaf)) for leaf in body.applied}
-    return state._replace(leaves=state.leaves.changed(changed))
+    voices = _with_voices(state, index, statement, body)
+    return state._replace(leaves=state.leaves.changed(changed), voices=voices)
+
+
+def _with_voices(state: SubjectState, index: int, statement: Statement, body: ledger.StatementMade) -> Voices:
+    """With a guardian's first word about a leaf, the person's own is kept beside it."""
+    if body.speaker is None and not state.voices.text:
+        return state.voices
+    speaker, said = body.speaker or OWN, {}
+    for leaf in body.applied:
+        before = state.voices.of(leaf)
+        if before or body.speaker is not None:
+            if not before and leaf in state.leaves:
+                said[leaf, OWN] = state.leaves[leaf]
+            said[leaf, speaker] = consent.standing_after(statement, leaf, index, before.get(speaker))
+    return state.voices.changed(said) if said else state.voices
 
 
 def to_document(state: SubjectState) -> str:
@@ -165,7 +219,7 @@ def to_document(state: SubjectState) -> str:
     ended_on = state.membership.ended_on
     membership = (state.membership.status, ended_on.isoformat() if ended_on else None)
     guardians = {name: _guardian_row(one) for name, one in state.guardianships.items()}
-    head = _head_text(state.kind, state.born, guardians)
+    head = _head_text(state.kind, state.born, guardians, state.voices.text)
     return _document(head, state.leaves.text, membership, state.namespaces)
 
 
@@ -174,15 +228,16 @@ def _document(head: str, leaves: str, membership: Sequence[str | None], namespac
     return f'{head}{_LEAVES}{leaves}{_FACTS}{_compact(membership)},"namespaces":{names}}}'
 
 
-def _head_text(kind: str, born: date | None, guardians: Mapping[str, GuardianRow]) -> str:
+def _head_text(kind: str, born: date | None, guardians: Mapping[str, GuardianRow], voices: str) -> str:
     """How a document begins.
 
     NOTE: `born` is the birth date's number in the calendar (1970-01-01 is 719163) and comes first; it is the only
-    member that is not from the entries' bodies. It and `guardians` are there only if there is something in them.
+    member that is not from the entries' bodies. It, `guardians` and `heard` are there only if something is in them.
     """
     day = f'"born":{born.toordinal()},' if born else ""
     of_guardians = f'"guardians":{_compact(dict(guardians))},' if guardians else ""
-    return f'{{{day}{of_guardians}"kind":"{kind}"'
+    heard = f"{_HEARD}{voices}{_END_OF_HEARD}" if voices else ""
+    return f'{{{day}{of_guardians}{heard}"kind":"{kind}"'
 
 
 class Fold:
@@ -192,12 +247,13 @@ class Fold:
     bytes is a law, which tests/store/test_ledger.py plays random histories for.
     """
 
-    __slots__ = ("_guardians", "_kind", "_membership", "_namespaces", "_rows", "born", "last_index")
+    __slots__ = ("_guardians", "_kind", "_membership", "_namespaces", "_rows", "_voices", "born", "last_index")
 
     def __init__(self) -> None:
         self.last_index = -1
         self.born: date | None = None  # it lies in the details, which the caller opens
         self._guardians: dict[str, GuardianRow] = {}
+        self._voices: dict[tuple[str, str], tuple[object, ...]] = {}
         self._kind = ""
         self._membership: list[str | None] = [MembershipStatus.ACTIVE, None]
         self._namespaces: dict[str, int] = {}
@@ -225,7 +281,7 @@ class Fold:
 
     def document(self) -> str:
         """The document as `to_document` writes it."""
-        head = _head_text(self._kind, self.born, self._guardians)
+        head = _head_text(self._kind, self.born, self._guardians, _voices_text(self._voices) if self._voices else "")
         return _document(head, _compact(self._rows)[1:-1], self._membership, self._namespaces)
 
     def _guard(self, body: Mapping[str, Any]) -> None:
@@ -241,12 +297,28 @@ class Fold:
         """The rule is that of `consent.standing_after`."""
         action, made_at, expires_at = body["action"], _milliseconds(body["made_at"]), body["expires_at"]
         until, number = expires_at and _milliseconds(expires_at), _NUMBERS[action]
-        rows, wordings = self._rows, body["leaves"]
+        rows, wordings, speaker = self._rows, body["leaves"], body["speaker"]
         for leaf in body["applied"]:
+            if speaker is not None or self._voices:
+                self._hear(leaf, speaker, (number, index, made_at, until, wordings[leaf]))
             before = rows[leaf][5] if leaf in rows else None
             if number != _GRANT:
                 before = made_at if before is None else max(before, made_at)
             rows[leaf] = (number, index, made_at, until, wordings[leaf], before)
+
+    def _hear(self, leaf: str, speaker: str | None, said: tuple[int, int, int, int | None, int]) -> None:
+        """The rule is that of `_with_voices`."""
+        voices, own = self._voices, (leaf, OWN)
+        if not any(heard == leaf for heard, _ in voices):
+            if speaker is None:
+                return
+            if leaf in self._rows:
+                voices[own] = (*own, *self._rows[leaf])
+        about = (leaf, speaker or OWN)
+        before: Any = voices[about][7] if about in voices else None
+        if said[0] != _GRANT:
+            before = said[2] if before is None else max(before, said[2])
+        voices[about] = (*about, *said, before)
 
     def _count(self, namespace: str, more: int) -> None:
         count = self._namespaces.pop(namespace, 0) + more
@@ -262,13 +334,19 @@ def _milliseconds(text: str) -> int:
 def from_document(subject: str, last_index: int, document: str) -> SubjectState:
     """Read what `to_document` wrote."""
     begin, end = document.index(_LEAVES), document.rindex(_FACTS)
-    kind, born, guardianships = _head(document[:begin])
+    head, voices = document[:begin], _SILENCE
+    if (heard := head.find(_HEARD)) >= 0:
+        over = head.rindex(_END_OF_HEARD)
+        voices = Voices(head[heard + len(_HEARD) : over])
+        head = head[:heard] + head[over + len(_END_OF_HEARD) :]
+    kind, born, guardianships = _head(head)
     membership, namespaces = _facts(document[end + len(_FACTS) :])
     leaves = Leaves(document[begin + len(_LEAVES) : end])
-    return SubjectState(subject, kind, membership, namespaces, leaves, last_index, True, born, guardianships)
+    return SubjectState(subject, kind, membership, namespaces, leaves, last_index, True, born, guardianships, voices)
 
 
 _LEAVES, _FACTS = ',"leaves":{', '},"membership":'
+_HEARD, _END_OF_HEARD = '"heard":[', "],"  # nothing behind it has a bracket
 
 
 @functools.lru_cache(maxsize=16384)

@@ -1,6 +1,6 @@
 """Guardianships: recording them, verifying, ending and blocking them, and who may speak for a ward."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
@@ -8,7 +8,14 @@ from zoneinfo import ZoneInfo
 
 from consent_service.core import ledger
 from consent_service.core.clients import Client
-from consent_service.core.errors import GuardianshipNotFound, InvalidInput, SubjectNotFound
+from consent_service.core.consent import Action, Role, Standing, Statement
+from consent_service.core.errors import (
+    GuardianRequired,
+    GuardianshipNotFound,
+    InvalidInput,
+    OwnConsentRequired,
+    SubjectNotFound,
+)
 from consent_service.core.guardianship import (
     Authority,
     Guardianship,
@@ -21,6 +28,7 @@ from consent_service.core.instants import from_text, start_of_day, to_text
 from consent_service.core.people import Pseudonym, Reference, pseudonym
 from consent_service.core.policy import SubjectKind
 from consent_service.core.projection import SubjectState
+from consent_service.core.voices import OWN, Majority
 from consent_service.operations import people
 from consent_service.operations.clients import recorder
 from consent_service.store import ledger as ledger_store
@@ -296,3 +304,53 @@ def _status(one: Guardianship, now: datetime) -> GuardianshipStatus:
         return GuardianshipStatus.NOT_BEGUN
     is_verified = one.authority(now) is Authority.VERIFIED
     return GuardianshipStatus.CURRENT if is_verified else GuardianshipStatus.UNVERIFIED
+
+
+def said_before(state: SubjectState, leaf: str, speaker: str | None) -> Standing | None:
+    """What this very speaker, None for the person themself, said about a leaf before."""
+    voices = state.voices.of(leaf)
+    own = {OWN: state.leaves[leaf]} if leaf in state.leaves else {}
+    return (voices or own).get(speaker or OWN)
+
+
+def lifts_nothing(statement: Statement, said: Standing | None) -> bool:
+    """Whether this is a minor's own yes that has no own no to lift: that is all that it could do."""
+    own_yes = statement.action is Action.GRANT and statement.role is not Role.GUARDIAN
+    return own_yes and (said is None or said.action is Action.GRANT)
+
+
+def refuse_idle_grant(
+    state: SubjectState, statement: Statement, speaker: str | None, majority: Majority, now: datetime
+) -> None:
+    """Refuse a grant that cannot count. Raises GuardianRequired or OwnConsentRequired, saying what is missing."""
+    if state.kind is not SubjectKind.STUDENT:
+        return
+    if speaker is None:
+        idle = all(lifts_nothing(statement, said_before(state, leaf, None)) for leaf in statement.wordings)
+        if majority.is_minor(now) and idle:
+            raise GuardianRequired(f"{_UNDER_AGE[state.born is None]} Record a verified guardian's consent.")
+    elif not majority.is_minor(now):
+        raise OwnConsentRequired("The person has come of age and speaks for themself; use the role subject.")
+    elif missing := _missing(speaker, state.guardianships.values(), now):
+        raise GuardianRequired(f"{_UNDER_AGE[state.born is None]} {missing}")
+
+
+_UNDER_AGE = {
+    False: "The person is under age.",
+    True: "The person's birth date is not recorded, so they count as under age.",
+}
+_MISSING = {
+    GuardianshipStatus.UNVERIFIED: "The guardian is not verified; see POST /v1/guardianships/{id}/verify.",
+    GuardianshipStatus.BLOCKED: "The guardian is blocked by a court order.",
+    GuardianshipStatus.NOT_BEGUN: "The guardianship has not begun yet.",
+    GuardianshipStatus.ENDED: "The guardianship has ended.",
+    None: "The speaker is not recorded as a guardian; see POST /v1/guardianships.",
+}
+
+
+def _missing(speaker: str, guardianships: Iterable[Guardianship], now: datetime) -> str | None:
+    """What a person lacks to say yes for a ward; None if nothing."""
+    found = {_status(one, now) for one in guardianships if one.guardian == speaker}
+    if GuardianshipStatus.CURRENT in found:
+        return None
+    return _MISSING[next((one for one in _MISSING if one in found), None)]

@@ -44,6 +44,9 @@ def fact_of(subject: object, index: int, body: Mapping[str, Any]) -> Fact | None
         made_at, until = milliseconds(body["made_at"]), "null" if expires is None else milliseconds(expires)
         start = (subject, index, kind, commitment, action != "grant", made_at)
         begin = f'":[{_ACTIONS[action]},{index},{made_at},{until},'
+        if body["speaker"] is not None:
+            said = [cell for leaf in applied for cell in (leaf, wordings[leaf])]
+            return subject, index, "speech", commitment, action != "grant", made_at, begin, body["speaker"], *said
         if len(applied) == 1:
             return *start, begin, applied[0], wordings[applied[0]]
         return *start, begin, *[cell for leaf in applied for cell in (leaf, wordings[leaf])]
@@ -63,12 +66,13 @@ def fact_of(subject: object, index: int, body: Mapping[str, Any]) -> Fact | None
 class State:
     """One subject's state on its way through its entries."""
 
-    __slots__ = ("born", "guardians", "kind", "last_index", "leaves", "membership", "namespaces")
+    __slots__ = ("born", "guardians", "heard", "kind", "last_index", "leaves", "membership", "namespaces")
 
     def __init__(self) -> None:
         self.kind = ""
         self.born: int | None = None  # the birth date's number in the calendar: it is in no entry's bytes
         self.guardians: dict[str, list[Any]] = {}
+        self.heard: dict[str, dict[str, str]] = {}  # of the leaves that a guardian spoke about: a row for each speaker
         self.membership = '["active",null]'
         self.namespaces: dict[str, int] = {}
         self.leaves: dict[str, str] = {}  # each with its row, as text
@@ -78,7 +82,11 @@ class State:
         """Fold entries in. Raises ValueError when the subject was not recorded before, and for what makes no sense."""
         for fact in facts:
             if fact[2] == "statement":
+                if self.heard:
+                    self._hear("", fact)
                 self._say(fact)
+            elif fact[2] == "speech":
+                self._listen(fact[7], (*fact[:7], *fact[8:]))
             else:
                 self._learn(fact)
             self.last_index = fact[1]
@@ -99,6 +107,25 @@ class State:
             if is_no:
                 last_no = made_at if last_no is None else max(last_no, made_at)
             leaves[leaf] = f'"{leaf}{begin}{fact[place + 1]},{"null" if last_no is None else last_no}]'
+
+    def _listen(self, guardian: str, fact: Fact) -> None:
+        """A guardian's words are kept apart from the ward's, and what the ward said until then is kept as well."""
+        for leaf in fact[7::2]:
+            if leaf not in self.heard:
+                self.heard[leaf] = {"": self.leaves[leaf].partition(":[")[2]} if leaf in self.leaves else {}
+        self._hear(guardian, fact)
+        self._say(fact)
+
+    def _hear(self, speaker: str, fact: Fact) -> None:
+        """Each speaker's own no is remembered beside what the speaker says, as in `_say`."""
+        is_no, made_at, begin = fact[4], fact[5], fact[6].removeprefix('":[')
+        for leaf, wording in zip(fact[7::2], fact[8::2], strict=True):
+            if leaf in self.heard:
+                before = self.heard[leaf].get(speaker)
+                noes = [made_at] if is_no else []
+                if before is not None and (last := _last_no(before)) is not None:
+                    noes.append(last)
+                self.heard[leaf][speaker] = f"{begin}{wording},{max(noes) if noes else 'null'}]"
 
     def _learn(self, fact: Fact) -> None:
         kind = fact[2]
@@ -135,11 +162,17 @@ class State:
         leaves = ",".join([self.leaves[leaf] for leaf in sorted(self.leaves)])
         names = _counts(tuple(sorted(self.namespaces.items())))
         rest = f'"kind":"{self.kind}","leaves":{{{leaves}}},"membership":{self.membership},"namespaces":{names}}}'
-        if self.born is None and not self.guardians:
+        if self.born is None and not self.guardians and not self.heard:
             return "{" + rest
         born = "" if self.born is None else f'"born":{self.born},'
         guardians = f'"guardians":{_compact(self.guardians)},' if self.guardians else ""
-        return f"{{{born}{guardians}{rest}"
+        words = [
+            f'["{leaf}","{speaker}",{row}'
+            for leaf, said in sorted(self.heard.items())
+            for speaker, row in sorted(said.items())
+        ]
+        heard = f'"heard":[{",".join(words)}],' if words else ""
+        return f"{{{born}{guardians}{heard}{rest}"
 
 
 def unborn(document: str) -> str:

@@ -40,6 +40,8 @@ KINDS: Mapping[str, Kind] = {
     "validation_failed": Kind(422, "The request has a wrong member"),
     "idempotency_key_reused": Kind(422, "This Idempotency-Key was used for another body"),
     "change_undeclared": Kind(422, "It is not said of each changed leaf whether the change is material"),
+    "guardian_required": Kind(422, "A verified guardian's consent is needed"),
+    "own_consent_required": Kind(422, "The person's own consent is needed"),
     "unauthenticated": Kind(401, "A valid key is needed"),
     "scope_missing": Kind(403, "The key lacks a scope"),
     "client_not_permitted": Kind(403, "The client may not touch this"),
