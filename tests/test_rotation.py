@@ -174,13 +174,13 @@ async def test_after_a_rotation_subjects_keys_come_under_the_new_master(school: 
     await rotate(school, MASTER)
     await until_renewed(school)
     assert set(await wrapped_now(school)) == {True}
-    await school.said("sis:S-1", ("billing", "grant"))
+    await school.said("sis:S-1", ("billing", "refuse"))
     assert (await school.get(f"/v1/subjects/{people[2]}")).json()["identifiers"] == ["sis:S-2"]
 
 
 @anyio_test
 async def test_after_a_rotation_every_row_comes_under_the_new_key_and_a_false_one_stays_false(school: School) -> None:
-    await school.said("sis:S-1", ("billing", "grant"))
+    await school.said("sis:S-1", ("billing", "refuse"))
     forged = await school.enrol("sis:S-2")
     await school.said("sis:S-2", ("billing", "refuse"))
     row = next(row for row in await all_of(school, subject_state) if row.subject == forged)
@@ -193,9 +193,9 @@ async def test_after_a_rotation_every_row_comes_under_the_new_key_and_a_false_on
         assert found.count(before) == (table is subject_state)
         assert found.count(ring_of(school).seal_id) == len(found) - (table is subject_state)
     assert await school.why("sis:S-2", "billing") == ["record_untrusted"]
-    assert await school.why("sis:S-1", "billing") == ["consent_granted"]
+    assert await school.why("sis:S-1", "billing") == ["refused"]
     await rotate(school, SEAL)
-    assert await school.why("sis:S-1", "billing") == ["consent_granted"]
+    assert await school.why("sis:S-1", "billing") == ["refused"]
 
 
 def _documented(subject: str, document: str) -> Update:
@@ -326,7 +326,7 @@ async def test_a_master_is_revoked_only_when_nothing_is_left_under_it(school: Sc
     await write_alone(database, partial(operations.revoke, kid=old, held=held))
     await rotation.take_keys(database, school.service.settings)
     assert len(ring_of(school).masters) == 2
-    await school.said("sis:S-1", ("billing", "grant"))
+    await school.said("sis:S-1", ("billing", "refuse"))
 
 
 @anyio_test

@@ -49,6 +49,10 @@ async def lively(school: School) -> str:
     for number in range(4):
         await school.enrol(f"sis:{number}", f"crm:{number}", birth_date="2000-01-01", language="ja")
         await school.said(f"sis:{number}", ("billing", "grant"), ("marketing", "refuse"))
+    family = {"guardian": "sis:0", "relation": "aunt", "verified_by": "office"}
+    await school.send("PATCH", f"/v1/subjects/{await school.enrol('sis:4')}", {"birth_date": "2014-05-02"})
+    made = (await school.post("/v1/guardianships", {**family, "ward": "sis:4"})).json()
+    await school.post(f"/v1/guardianships/{made['id']}/block", {"reference": "court"})
     path = (await school.said("sis:1", ("surveys", "grant")))["receipts"][0]
     school.clock.advance(seconds=2)
     await school.get("/v1/ledger/checkpoint")

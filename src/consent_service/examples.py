@@ -7,14 +7,16 @@ from zoneinfo import ZoneInfo
 from consent_service.core.clients import Client, Scope
 from consent_service.core.consent import Action, Method, Role
 from consent_service.core.decision import Decision, Question
+from consent_service.core.guardianship import guardianship_id
 from consent_service.core.ledger import JsonObject
 from consent_service.core.people import Identifier
 from consent_service.core.policy import Purpose, Text
 from consent_service.core.policy_file import to_document
-from consent_service.operations import checks, clients, consents, people, policies
+from consent_service.operations import checks, clients, consents, guardianships, people, policies
 from consent_service.operations.checks import Case
 from consent_service.operations.clients import NewClient
 from consent_service.operations.consents import Call, Said
+from consent_service.operations.guardianships import NewGuardianship
 from consent_service.operations.people import NewSubject
 from consent_service.policies import shipped
 from consent_service.store import decisions
@@ -22,6 +24,9 @@ from consent_service.store.db import WriteTx
 
 SUBJECT = "sub_00000000000000000000001001"
 IDENTIFIER = Identifier("person", "1001")
+CHILD = "sub_00000000000000000000003001"
+CHILD_IDENTIFIER, FATHER = Identifier("sis", "S-3001"), Identifier("person", "3002")
+GUARDIANSHIP = guardianship_id(CHILD, 1)
 DECISION = "dec_7ZZZZZZZZZ0000000000001001"  # sorts as the newest, so that retention leaves it alone
 CLIENT = "cli_00000000000000000000001001"
 RECEIPT = 22
@@ -49,7 +54,7 @@ PUBLICATION = _publication()
 
 async def add(tx: WriteTx, *, zone: ZoneInfo) -> None:
     """Record the example person, under a fixed pseudonym, a client to try revoking on, what the person said of a few
-    purposes, and a decision; once."""
+    purposes, a decision, and a family; once."""
     operator = Client("operator", "operator", frozenset(Scope), (), (), None, None, tx.now)
     if await people.exists(tx, IDENTIFIER):
         return
@@ -61,6 +66,16 @@ async def add(tx: WriteTx, *, zone: ZoneInfo) -> None:
     for answer in await checks.answer_for(tx, made.client, [Case(made.client, question)], zone=zone, recorded=False):
         if isinstance(answer, Decision):
             await decisions.record(tx, [answer._replace(id=DECISION)])
+    await _add_family(tx, operator, zone)
+
+
+async def _add_family(tx: WriteTx, operator: Client, zone: ZoneInfo) -> None:
+    """A child with a father whom nobody has verified yet."""
+    child, father = NewSubject((CHILD_IDENTIFIER,), birth_date=date(2014, 5, 2)), NewSubject((FATHER,))
+    await people.create(tx, operator, child, zone=zone, subject=CHILD)
+    await people.create(tx, operator, father, zone=zone)
+    of_both = NewGuardianship(FATHER, CHILD_IDENTIFIER, "father")
+    await guardianships.create(tx, operator, of_both, zone=zone)
 
 
 async def _call(tx: WriteTx, key_hash: str) -> Call:

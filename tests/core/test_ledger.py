@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from consent_service.core import ledger
 from consent_service.core.clients import Scope, is_well_formed, key_from
 from consent_service.core.consent import Action, Method, NotApplied, Role, Standing
+from consent_service.core.guardianship import GuardianshipChange
 from consent_service.core.people import Membership, MembershipStatus
 from consent_service.core.policy import SubjectKind
 from consent_service.core.projection import Leaves, SubjectState, from_document, to_document
@@ -66,6 +67,23 @@ GOLDEN: list[tuple[ledger.Body, bytes]] = [
         ),
         b'{"at":"2026-11-23T02:10:11.512Z","commitment":null,"ended_on":"2027-03-31","kind":"membership","recorded_by":'
         b'"operator","status":"ended","subject":"sub_00000000000000000000001001"}',
+    ),
+    (
+        ledger.GuardianshipChanged(
+            at=AT,
+            recorded_by="operator",
+            change=GuardianshipChange.CREATED,
+            subject=SUB,
+            guardianship="gua_00000000000000000000001001_1",
+            guardian="sub_00000000000000000000001002",
+            from_at=None,
+            until_at=AT,
+            verified=False,
+        ),
+        b'{"at":"2026-11-23T02:10:11.512Z","change":"created","commitment":null,"from_at":null,"guardian":'
+        b'"sub_00000000000000000000001002","guardianship":"gua_00000000000000000000001001_1","kind":"guardianship",'
+        b'"recorded_by":"operator","subject":"sub_00000000000000000000001001","until_at":"2026-11-23T02:10:11.512Z",'
+        b'"verified":false}',
     ),
     (
         ledger.ClientChanged(

@@ -73,7 +73,7 @@ async def test_expiry_is_exact_at_the_instant(school: School) -> None:
 
 
 async def test_after_a_membership_ends_only_what_may_go_on_goes_on(school: School) -> None:
-    sub = await school.enrol("sis:S-1")
+    sub = await school.enrol("sis:S-1", birth_date="2000-01-01")
     await school.said("sis:S-1", ("billing", "grant"), (EMAIL, "grant"))
     await school.send("PATCH", f"/v1/subjects/{sub}", {"membership": {"status": "ended", "ended_on": "2026-11-24"}})
     assert await school.why("sis:S-1", EMAIL) == ["consent_granted"]
@@ -128,7 +128,7 @@ async def test_a_client_asks_only_for_its_own_purposes_and_namespaces(school: Sc
 
 
 async def test_a_subject_outside_the_clients_namespaces_is_unknown(school: School) -> None:
-    sub = await school.enrol("sis:S-1")
+    sub = await school.enrol("sis:S-1", birth_date="2000-01-01")
     await school.said("sis:S-1", ("billing", "grant"))
     crm = await school.key_for("crm", Scope.CHECK, namespaces=["crm"])
     assert await school.why(sub, "billing", key=crm) == ["no_consent_recorded"]

@@ -71,11 +71,11 @@ async def test_a_grant_on_a_branch_counts_for_the_leaves_that_no_newer_no_holds(
 async def test_an_unverified_guardians_grant_is_recorded_and_changes_nothing(school: School) -> None:
     mother = await school.enrol("crm:mother@example.jp")
     by = {"role": "guardian", "subject": "crm:mother@example.jp", "staff": "front office"}
-    answer = await school.said("sis:S-1", ("billing", "grant"), by=by, method="paper")
+    answer = await school.said("person:1", ("billing", "grant"), by=by, method="paper")
     assert answer["entries"][0]["not_applied_because"] == "guardian_unverified"
-    assert await school.why("sis:S-1", "billing") == ["no_consent_recorded"]
-    await school.said("sis:S-1", ("billing", "refuse"), by=by, method="paper")
-    assert await school.why("sis:S-1", "billing") == ["refused"]
+    assert await school.why("person:1", "billing") == ["no_consent_recorded"]
+    await school.said("person:1", ("billing", "refuse"), by=by, method="paper")
+    assert await school.why("person:1", "billing") == ["refused"]
     history = (await school.get(f"/v1/subjects/{answer['subject']}/history")).json()
     assert {item["speaker"] for item in history["items"]} == {mother}
 

@@ -57,6 +57,7 @@ async def test_an_unknown_persons_decision_names_nobody(school: School) -> None:
 
 
 async def test_a_decision_is_seen_only_by_those_who_may_see_its_person_and_its_purpose(school: School) -> None:
+    await school.enrol("sis:1", birth_date="2000-01-01")
     await school.said("sis:1", ("billing", "grant"))
     asked = (await school.check("sis:1", "billing"))["decision_id"]
     crm = await school.key_for("crm", Scope.AUDIT_READ, namespaces=["crm"])
@@ -222,7 +223,7 @@ async def test_a_check_as_of_the_past_says_what_would_have_been_permitted(school
 
 
 async def test_an_identifier_counts_in_the_past_only_if_it_named_the_person_then(school: School) -> None:
-    sub = await school.enrol("sis:1")
+    sub = await school.enrol("sis:1", birth_date="2000-01-01")
     said = await school.said("sis:1", ("billing", "grant"))
     await school.send("PATCH", f"/v1/subjects/{sub}", {"add_identifiers": ["crm:a"]})
     assert (await as_of(school, "crm:a", "billing", as_of=said["as_of"]))["would_have_permitted"] is False

@@ -114,6 +114,7 @@ async def test_every_decision_of_a_batch_is_on_record(school: School) -> None:
 
 
 async def test_a_filter_keeps_the_order_and_answers_a_duplicate_once(school: School) -> None:
+    await school.enrol("sis:3", birth_date="2000-01-01")
     for person in ("person:1", "person:2", "sis:3"):
         await school.said(person, (EMAIL, "grant"))
     await school.said("person:2", (EMAIL, "withdraw"))
@@ -148,6 +149,7 @@ async def test_a_filter_with_a_wrong_reference_changes_nothing_and_names_each(sc
 
 
 async def test_what_a_client_may_not_ask_is_a_no_in_a_batch_and_a_filter_as_well(school: School) -> None:
+    await school.enrol("sis:1", birth_date="2000-01-01")
     await school.said("sis:1", ("billing", "grant"))
     crm = await school.key_for("crm", clients.Scope.CHECK, purposes=["marketing"], namespaces=["crm"])
     (answer,) = await batch(school, {"subject": "sis:1", "purpose": "billing"}, key=crm)
@@ -158,6 +160,7 @@ async def test_what_a_client_may_not_ask_is_a_no_in_a_batch_and_a_filter_as_well
 
 async def test_the_stream_gives_everybody_who_is_permitted_and_nobody_else(school: School) -> None:
     said = {"person:1": "grant", "person:2": "refuse", "person:3": "grant", "sis:4": "grant"}
+    await school.enrol("sis:4", birth_date="2000-01-01")
     for person, action in said.items():
         await school.said(person, ("billing", action))
     both = await school.enrol("person:5", "person:five")

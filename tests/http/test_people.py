@@ -46,7 +46,7 @@ async def test_a_patch_changes_what_it_names_and_nothing_else(school: School) ->
 
 
 async def test_linking_lets_both_names_find_the_same_consents(school: School) -> None:
-    sub = await school.enrol("sis:S-1")
+    sub = await school.enrol("sis:S-1", birth_date="2000-01-01")
     await school.said("sis:S-1", ("billing", "grant"))
     await school.send("PATCH", f"/v1/subjects/{sub}", {"add_identifiers": ["billing:77", "sis:S-1"]})
     assert (await school.check("billing:77", "billing"))["permitted"]

@@ -250,6 +250,7 @@ async def test_the_example_in_the_docs_is_the_receipt_of_the_example_person(sett
 
 
 async def test_a_client_gets_the_receipts_of_its_people_and_its_purposes_only(school: School) -> None:
+    await school.enrol("sis:1", birth_date="2000-01-01")
     path = await receipt_of(school, "sis:1", (EMAIL, "grant"))
     reads = Scope.CONSENTS_READ
     crm = await school.key_for("crm", reads, namespaces=["crm"])
@@ -281,6 +282,7 @@ async def test_the_erased_have_no_receipts_any_more(school: School) -> None:
 
 
 async def test_a_person_whose_row_was_tampered_with_is_seen_by_those_who_see_everybody_only(school: School) -> None:
+    await school.enrol("sis:1", birth_date="2000-01-01")
     said = await school.said("sis:1", ("billing", "grant"))
     crm = await school.key_for("crm", Scope.CONSENTS_READ, namespaces=["crm"])
     sis = await school.key_for("sis", Scope.CONSENTS_READ, namespaces=["sis"])

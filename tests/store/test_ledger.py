@@ -55,7 +55,7 @@ async def test_indexes_are_dense_and_hashes_are_those_of_the_stored_bytes(school
 
 @anyio_test
 async def test_every_change_of_state_is_an_entry(school: School) -> None:
-    sub = await school.enrol("sis:S-1")
+    sub = await school.enrol("sis:S-1", birth_date="2000-01-01")
     await school.send(
         "PATCH",
         f"/v1/subjects/{sub}",
@@ -183,11 +183,14 @@ purposes = st.sampled_from(["billing", "marketing", EMAIL, "surveys.analysis", "
 said = st.tuples(purposes, st.sampled_from(["grant", "refuse", "withdraw"]))
 steps = st.lists(
     st.one_of(
-        st.tuples(st.just("say"), people, said, st.integers(0, 3)),
+        st.tuples(st.just("say"), people, said, st.integers(0, 3), st.none() | people),
         st.tuples(st.just("link"), people, people),
         st.tuples(st.just("unlink"), people, people),
         st.tuples(st.just("end"), people, st.sampled_from(["active", "ended"])),
         st.tuples(st.just("client"), st.integers(0, 3)),
+        st.tuples(st.just("born"), people, st.sampled_from([None, "2014-05-02", "2001-02-28"])),
+        st.tuples(st.just("guard"), people, people, st.sampled_from([{}, {"verified_by": "office"}])),
+        st.tuples(st.just("guarded"), people, st.sampled_from(["verify", "end", "block", "unblock"])),
     ),
     max_size=12,
 )
@@ -197,25 +200,41 @@ async def play(school: School, told: list[tuple[Any, ...]]) -> None:
     for step in told:
         school.clock.advance(seconds=random.Random(str(step)).randint(0, 2))
         match step:
-            case ("say", person, one, days_ago):
+            case ("say", person, one, days_ago, guardian):
                 made_at = school.clock.now.replace(day=school.clock.now.day - days_ago)
-                await school.say(person, one, made_at=made_at.isoformat())
+                by = {"role": "guardian", "subject": guardian} if guardian else {"role": "subject"}
+                await school.say(person, one, made_at=made_at.isoformat(), by=by)
             case ("client", number):
                 made = await school.post("/v1/clients", {"name": f"c{number}", "scopes": ["check"]})
                 if made.status_code == 409:
                     listed = (await school.get("/v1/clients")).json()["items"]
                     await school.send("DELETE", f"/v1/clients/{listed[-1]['id']}")
+            case ("guard", guardian, ward, more):
+                family = {"guardian": guardian, "ward": ward, "relation": "aunt", **more}
+                await school.post("/v1/guardianships", family)
             case (what, person, other):
-                found = await school.post("/v1/subjects/lookup", {"subject": person})
-                change = {
-                    "link": {"add_identifiers": [other]},
-                    "unlink": {"remove_identifiers": [other]},
-                    "end": {"membership": {"status": other}},
-                }[what]
-                if found.status_code == 200:
-                    await school.send("PATCH", f"/v1/subjects/{found.json()['subject']}", change)
+                await change_person(school, what, person, other)
             case _:
                 raise AssertionError(step)
+
+
+async def change_person(school: School, what: str, person: str, other: str) -> None:
+    found = await school.post("/v1/subjects/lookup", {"subject": person})
+    if found.status_code != 200:
+        return
+    path = f"/v1/subjects/{found.json()['subject']}"
+    if what == "guarded":
+        for one in (await school.get(f"{path}/guardians")).json()["items"]:
+            body = {"verify": {"verified_by": "office"}, "block": {"reference": "court"}}.get(other, {})
+            await school.post(f"/v1/guardianships/{one['id']}/{other}", body)
+        return
+    change = {
+        "link": {"add_identifiers": [other]},
+        "unlink": {"remove_identifiers": [other]},
+        "end": {"membership": {"status": other}},
+        "born": {"birth_date": other},
+    }[what]
+    await school.send("PATCH", path, change)
 
 
 @hypothesis_settings(

@@ -37,6 +37,7 @@ class NotApplied(StrEnum):
 
     STANDING_NO_IS_NEWER = "standing_no_is_newer"
     GUARDIAN_UNVERIFIED = "guardian_unverified"
+    GUARDIAN_REQUIRED = "guardian_required"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,10 @@ class StateName(StrEnum):
     WITHDRAWN = "withdrawn"
     EXPIRED = "expired"
     POLICY_CHANGED = "policy_changed"
+    GUARDIAN_REQUIRED = "guardian_required"
+    GUARDIAN_UNVERIFIED = "guardian_unverified"
+    GUARDIAN_CONFLICT = "guardian_conflict"
+    OWN_CONSENT_REQUIRED = "own_consent_required"
 
 
 _STATES = {
@@ -112,7 +117,12 @@ class Statement:
 
 
 def objection_to(
-    statement: Statement, standing: Standing | None, no_beside: datetime | None, now: datetime
+    statement: Statement,
+    standing: Standing | None,
+    no_beside: datetime | None,
+    now: datetime,
+    *,
+    is_authorised: bool = False,
 ) -> NotApplied | None:
     """Why the statement does not change this leaf; None when it does.
 
@@ -120,12 +130,12 @@ def objection_to(
 
     A refusal or withdrawal always applies. A grant applies only if it was made later than the latest refusal or
     withdrawal: a paper form found late must not undo a newer no. Of two that were made in the same millisecond the
-    grant is the later one only if it is being made now. A guardian's grant counts only from a verified guardianship,
-    and this version has no way to verify one.
+    grant is the later one only if it is being made now. A guardian's grant counts only where it is authorised. For a
+    ward under age, `standing` is what the very speaker said before.
     """
     if statement.action is not Action.GRANT:
         return None
-    if statement.role is Role.GUARDIAN:
+    if statement.role is Role.GUARDIAN and not is_authorised:
         return NotApplied.GUARDIAN_UNVERIFIED
     if no_beside is not None and statement.made_at <= no_beside:
         return NotApplied.STANDING_NO_IS_NEWER

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from consent_service.core import hearing
 from consent_service.core.clients import Client
 from consent_service.core.consent import Action, Standing
 from consent_service.core.instants import local_date
@@ -17,6 +18,7 @@ from consent_service.core.people import Identifier, Membership, MembershipStatus
 from consent_service.core.policy import Basis, Policy, Purpose
 from consent_service.core.projection import SubjectState
 from consent_service.core.reasons import Reason, ReasonCode
+from consent_service.core.voices import Outcome
 
 
 class Question(NamedTuple):
@@ -34,7 +36,8 @@ class Facts(NamedTuple):
     """What is known about one question, for one leaf of its purpose, at one instant.
 
     `asked` is the purpose as asked for and `node` the one it comes down to (that of `within` for a concomitant use);
-    None where the policy has none. `standing` is what stands for `leaf`, None where the person was never asked.
+    None where the policy has none. `standing` is what stands for `leaf`, None where the person was never asked;
+    `objection`, `no` and `ends_at` are what the voices come to beside it.
     """
 
     client: Client
@@ -47,6 +50,9 @@ class Facts(NamedTuple):
     trusted: bool
     now: datetime
     zone: ZoneInfo
+    objection: ReasonCode | None = None
+    no: Standing | None = None
+    ends_at: datetime | None = None
 
 
 class Verdict(NamedTuple):
@@ -144,6 +150,16 @@ def policy_has_changed(_: Question, facts: Facts) -> Reason | None:
     return None
 
 
+def voices_do_not_suffice(_: Question, facts: Facts) -> Reason | None:
+    """For a minor a verified guardian says yes, and none of equal standing no; who has come of age says so alone."""
+    objection, no = facts.objection, facts.no
+    if objection is None or facts.leaf is None or facts.standing is None:
+        return None
+    if no is None and facts.leaf.basis is not Basis.CONSENT:
+        return None
+    return Reason(objection, facts.leaf.code, (no or facts.standing).index)
+
+
 def membership_has_ended(_: Question, facts: Facts) -> Reason | None:
     """After a person has left, only the uses go on that the policy lets go on."""
     if facts.leaf is None or facts.leaf.survives_membership or facts.membership.status is MembershipStatus.ACTIVE:
@@ -152,6 +168,8 @@ def membership_has_ended(_: Question, facts: Facts) -> Reason | None:
         return Reason(ReasonCode.MEMBERSHIP_ENDED, facts.leaf.code)
     return None
 
+
+NOTHING = Outcome(None)
 
 RULES: tuple[Rule, ...] = (
     client_is_not_permitted,
@@ -163,6 +181,7 @@ RULES: tuple[Rule, ...] = (
     consent_was_withdrawn,
     consent_has_expired,
     policy_has_changed,
+    voices_do_not_suffice,
     membership_has_ended,
 )
 
@@ -184,27 +203,34 @@ def decide(
     node = _within(question, policy) if asked and asked.concomitant else asked
     membership, trusted = (state.membership, state.trusted) if state else (Membership(), True)
     leaves: Sequence[Purpose | None] = (node.leaves if node else ()) or (None,)
-    standings: Mapping[str, Standing] = state.leaves if state else {}
-    cases = [
-        Facts(
-            client,
-            policy,
-            asked,
-            node,
-            leaf,
-            standings.get(leaf.code) if leaf else None,
-            membership,
-            trusted,
-            now,
-            zone,
-        )
-        for leaf in leaves
-    ]
+    if state and hearing.is_needed(state):
+        outcomes = [hearing.outcome(state, leaf, policy, now, zone) if leaf else NOTHING for leaf in leaves]
+        cases = [
+            Facts(client, policy, asked, node, leaf, one.standing, membership, trusted, now, zone, *one[1:])
+            for leaf, one in zip(leaves, outcomes, strict=True)
+        ]
+    else:  # the hot path: what stands is the person's own last word
+        standings: Mapping[str, Standing] = state.leaves if state else {}
+        cases = [
+            Facts(
+                client,
+                policy,
+                asked,
+                node,
+                leaf,
+                standings.get(leaf.code) if leaf else None,
+                membership,
+                trusted,
+                now,
+                zone,
+            )
+            for leaf in leaves
+        ]
     objections = [reason for case in cases for reason in _objections(question, case)]
     if objections:
         return Verdict(False, tuple(dict.fromkeys(objections)), None)
-    expiries = [case.standing.expires_at for case in cases if case.standing and case.standing.expires_at]
-    return Verdict(True, tuple([_ground(case) for case in cases]), min(expiries) if expiries else None)
+    ends = [end for case in cases for end in _ends(case)]
+    return Verdict(True, tuple([_ground(case) for case in cases]), min(ends) if ends else None)
 
 
 def _objections(question: Question, facts: Facts) -> list[Reason]:
@@ -212,14 +238,21 @@ def _objections(question: Question, facts: Facts) -> list[Reason]:
     return (found and [reason for reason in found if reason.code in STANDS_ALONE][:1]) or found
 
 
+def _ends(facts: Facts) -> list[datetime]:
+    """When a yes ends by itself: by its expiry, and with the authority that it rests on."""
+    expires_at = facts.standing.expires_at if facts.standing else None
+    return [end for end in (expires_at, facts.ends_at) if end is not None]
+
+
 def _ground(facts: Facts) -> Reason:
     """What a yes rests on."""
     if facts.leaf is None:
         raise AssertionError("a yes needs a leaf")  # purpose_is_not_specified objects first
-    if facts.standing is None or facts.standing.wording < facts.leaf.wording.counts_from:
+    standing = facts.standing
+    if standing is None or facts.objection or standing.wording < facts.leaf.wording.counts_from:
         return Reason(ReasonCode.NOTICE_GIVEN, facts.leaf.code)
     code = ReasonCode.CONCOMITANT if facts.asked and facts.asked.concomitant else ReasonCode.CONSENT_GRANTED
-    return Reason(code, facts.leaf.code, facts.standing.index, local_date(facts.standing.made_at, facts.zone))
+    return Reason(code, facts.leaf.code, standing.index, local_date(standing.made_at, facts.zone))
 
 
 def _standing_no(facts: Facts, action: Action, code: ReasonCode) -> Reason | None:

@@ -99,6 +99,24 @@ class SubjectErased(ConsentError):
     code = "subject_erased"
 
 
+class GuardianshipNotFound(ConsentError):
+    """No guardianship that this client may see has this id."""
+
+    code = "guardianship_not_found"
+
+
+class GuardianRequired(ConsentError):
+    """A grant for a minor that cannot count: only a verified guardian's does."""
+
+    code = "guardian_required"
+
+
+class OwnConsentRequired(ConsentError):
+    """A guardian's grant for somebody who has come of age."""
+
+    code = "own_consent_required"
+
+
 class DecisionNotFound(ConsentError):
     """No decision that this client may see has this id."""
 

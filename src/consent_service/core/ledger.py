@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainSerializer, T
 
 from consent_service.core.clients import Scope
 from consent_service.core.consent import Action, Method, NotApplied, Role
+from consent_service.core.guardianship import GuardianshipChange
 from consent_service.core.instants import to_text
 from consent_service.core.people import MembershipStatus
 from consent_service.core.policy import SubjectKind
@@ -142,6 +143,23 @@ class MembershipChanged(_Body):
     ended_on: date | None
 
 
+class GuardianshipChanged(_Body):
+    """A guardianship was recorded, or a step of its life; `subject` is the ward.
+
+    Each entry says the whole of it: the period from `from_at` until `until_at`, and whether it is verified. The
+    relation, who verified it and when, and the reference of a court order are in `detail`.
+    """
+
+    kind: Literal["guardianship"] = "guardianship"
+    change: GuardianshipChange
+    subject: str
+    guardianship: str
+    guardian: str
+    from_at: Instant | None
+    until_at: Instant | None
+    verified: bool
+
+
 class StatementMade(_Body):
     """One statement as it was made: a branch stays a branch, and names its leaves with the wordings shown.
 
@@ -164,7 +182,7 @@ class StatementMade(_Body):
     expires_at: Instant | None
 
 
-SubjectBody = SubjectRecorded | IdentifierChanged | MembershipChanged | StatementMade
+SubjectBody = SubjectRecorded | IdentifierChanged | MembershipChanged | GuardianshipChanged | StatementMade
 Body = PolicyPublished | ClientChanged | KeyChanged | SubjectBody
 
 _BODY: TypeAdapter[Body] = TypeAdapter(Annotated[Body, Field(discriminator="kind")])

@@ -34,6 +34,13 @@ class GuardianRule(StrEnum):
     LATEST = "latest"
 
 
+class Handover(StrEnum):
+    """What becomes of a guardian's yes when the ward comes of age."""
+
+    RECONFIRM = "reconfirm"
+    KEEP = "keep"
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """A text in the policy's two languages."""
@@ -135,7 +142,8 @@ class Policy:
     """One immutable edition of the policy.
 
     It takes effect at `effective_at`, or else with the day `effective_from`. After a no, nobody is asked again for
-    `quiet_period_days`.
+    `quiet_period_days`. When a ward comes of age, a guardian's yes goes on for `handover_grace_days`, or without end
+    where the `handover` keeps it.
     """
 
     code: str
@@ -152,6 +160,8 @@ class Policy:
     disclosure_grounds: tuple[DisclosureGround, ...]
     quiet_period_days: int = QUIET_PERIOD_DAYS
     effective_at: datetime | None = None
+    handover: Handover = Handover.RECONFIRM
+    handover_grace_days: int = 0
     leaves: tuple[Purpose, ...] = field(init=False, repr=False, compare=False)
     _by_code: Mapping[str, Purpose] = field(init=False, repr=False, compare=False)
 

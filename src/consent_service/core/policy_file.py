@@ -29,6 +29,7 @@ from consent_service.core.policy import (
     Controller,
     DisclosureGround,
     GuardianRule,
+    Handover,
     MinorRule,
     Policy,
     Purpose,
@@ -167,6 +168,8 @@ class _File(_Node):
     minor_rules: list[_MinorRule]
     purposes: list[_Purpose] = Field(min_length=1)
     quiet_period_days: int = Field(default=QUIET_PERIOD_DAYS, ge=0, le=36_500, strict=True)
+    handover: Handover | None = None
+    handover_grace_days: int | None = Field(default=None, ge=0, le=3660, strict=True)
     disclosure_grounds: list[_Ground]
 
     def made(self) -> Policy:
@@ -185,6 +188,8 @@ class _File(_Node):
             tuple(DisclosureGround(ground.code, ground.wording.text()) for ground in self.disclosure_grounds),
             self.quiet_period_days,
             self.effective_at,
+            self.handover or Handover.RECONFIRM,
+            self.handover_grace_days or 0,
         )
 
 
@@ -224,6 +229,8 @@ def to_document(policy: Policy) -> JsonObject:
         namespaces=dict(policy.namespaces),
         minor_rules=[_MinorRule(from_=rule.from_, under_age=rule.under_age) for rule in policy.minor_rules],
         quiet_period_days=policy.quiet_period_days,
+        handover=None if policy.handover is Handover.RECONFIRM else policy.handover,
+        handover_grace_days=policy.handover_grace_days or None,
         purposes=[_to_node(purpose) for purpose in policy.purposes],
         disclosure_grounds=[
             _Ground(code=ground.code, wording=_text(ground.wording)) for ground in policy.disclosure_grounds

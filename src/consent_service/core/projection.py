@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 from consent_service.core import consent, ledger
 from consent_service.core.consent import Action, Standing, Statement
+from consent_service.core.guardianship import Guardianship, GuardianshipChange, Guardianships
 from consent_service.core.instants import from_milliseconds, from_text, to_milliseconds
 from consent_service.core.people import Membership, MembershipStatus
 from consent_service.core.policy import SubjectKind
+from consent_service.core.voices import OWN
 
 ACTIONS = (Action.GRANT, Action.REFUSE, Action.WITHDRAW)
 """What the first cell of a leaf's row stands for."""
@@ -22,6 +24,8 @@ _JSON = json.JSONDecoder()
 _COMPACT = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False)
 
 LeafRow = tuple[int, int, int, int | None, int, int | None]
+GuardianRow = tuple[str, int | None, int | None, bool, int | None]
+"""Of a guardianship: guardian, from, until, whether it is verified, since when it is blocked; in milliseconds."""
 
 
 class Leaves(Mapping[str, Standing]):
@@ -75,12 +79,49 @@ class Leaves(Mapping[str, Standing]):
         return rows
 
 
+class Voices:
+    """Who said what, for the leaves about which a guardian ever spoke; of the others, `Leaves` says it all.
+
+    `text` are the items of a JSON array, ordered by leaf and speaker; the person's own voice has the empty speaker.
+
+    NOTE: an item is [leaf, speaker, …] and goes on as a row of `Leaves` does.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str = "") -> None:
+        self.text = text
+
+    def of(self, leaf: str) -> dict[str, Standing]:
+        """What each speaker said about a leaf; empty if no guardian ever did."""
+        found, begin = {}, self.text.find(f'["{leaf}",')
+        while begin >= 0 and self.text.startswith(f'["{leaf}",', begin):
+            row, end = _JSON.raw_decode(self.text, begin)
+            found[row[1]] = _from_row(*row[2:])
+            begin = end + 1
+        return found
+
+    def changed(self, said: Mapping[tuple[str, str], Standing]) -> "Voices":
+        """The same, with what was said about a leaf by a speaker."""
+        rows = {(row[0], row[1]): row for row in json.loads(f"[{self.text}]")}
+        rows |= {about: [*about, *_to_row(standing)] for about, standing in said.items()}
+        return Voices(_voices_text(rows))
+
+
+def _voices_text(rows: Mapping[tuple[str, str], Sequence[object]]) -> str:
+    return _compact([rows[about] for about in sorted(rows)])[1:-1]
+
+
+_SILENCE = Voices()
+
+
 class SubjectState(NamedTuple):
     """Everything that a check rests on.
 
     `namespaces` counts the subject's identifiers by namespace, `leaves` holds what stands for each leaf that was ever
     decided, `last_index` is the subject's last entry. One that is not `trusted` is known to exist, and no more: its row
-    fails its seal or is not the newest.
+    fails its seal or is not the newest. `guardianships` are those in which the subject is the ward, ended ones too;
+    `leaves` holds the last word, whoever had it, and `voices` who said what.
     """
 
     subject: str
@@ -90,6 +131,9 @@ class SubjectState(NamedTuple):
     leaves: Leaves = Leaves()
     last_index: int = -1
     trusted: bool = True
+    born: date | None = None
+    guardianships: Guardianships = MappingProxyType({})
+    voices: Voices = _SILENCE
 
     @property
     def visible_in(self) -> Collection[str]:
@@ -97,11 +141,19 @@ class SubjectState(NamedTuple):
         return self.namespaces
 
 
-def applied(state: SubjectState | None, index: int, body: ledger.SubjectBody) -> SubjectState:
-    """The subject's state after one more entry. The first entry about a subject records it."""
+def applied(
+    state: SubjectState | None, index: int, body: ledger.SubjectBody, detail: ledger.JsonObject | None = None
+) -> SubjectState:
+    """The subject's state after one more entry. The first entry about a subject records it.
+
+    `detail` is the entry's personal part, which a birth date is in.
+    """
     match body:
         case ledger.SubjectRecorded():
             state = state._replace(kind=body.subject_kind) if state else SubjectState(body.subject, body.subject_kind)
+            state = state._replace(born=birth_date(detail or {}, state.born))
+        case ledger.GuardianshipChanged():
+            state = _with_guardianship(_known(state, index), body)
         case ledger.IdentifierChanged():
             state = _with_identifier(_known(state, index), body)
         case ledger.MembershipChanged():
@@ -117,6 +169,24 @@ def _known(state: SubjectState | None, index: int) -> SubjectState:
     return state
 
 
+def birth_date(detail: Mapping[str, object], before: date | None) -> date | None:
+    """The birth date after an entry that records a subject, or changes facts about it."""
+    if "birth_date" not in detail:
+        return before
+    return date.fromisoformat(str(detail["birth_date"])) if detail["birth_date"] else None
+
+
+def _with_guardianship(state: SubjectState, body: ledger.GuardianshipChanged) -> SubjectState:
+    before = state.guardianships.get(body.guardianship)
+    blocked_at = before.blocked_at if before else None
+    if body.change is GuardianshipChange.BLOCKED:
+        blocked_at = body.at
+    elif body.change is GuardianshipChange.UNBLOCKED:
+        blocked_at = None
+    now = Guardianship(body.guardian, body.from_at, body.until_at, body.verified, blocked_at)
+    return state._replace(guardianships={**state.guardianships, body.guardianship: now})
+
+
 def _with_identifier(state: SubjectState, body: ledger.IdentifierChanged) -> SubjectState:
     count = state.namespaces.get(body.namespace, 0) + (1 if body.change == "added" else -1)
     others = {namespace: n for namespace, n in state.namespaces.items() if namespace != body.namespace}
@@ -126,19 +196,48 @@ def _with_identifier(state: SubjectState, body: ledger.IdentifierChanged) -> Sub
 def _with_statement(state: SubjectState, index: int, body: ledger.StatementMade) -> SubjectState:
     statement = Statement(body.action, body.made_at, body.expires_at, body.leaves, body.role)
     changed = {leaf: consent.standing_after(statement, leaf, index, state.leaves.get(leaf)) for leaf in body.applied}
-    return state._replace(leaves=state.leaves.changed(changed))
+    voices = _with_voices(state, index, statement, body)
+    return state._replace(leaves=state.leaves.changed(changed), voices=voices)
+
+
+def _with_voices(state: SubjectState, index: int, statement: Statement, body: ledger.StatementMade) -> Voices:
+    """With a guardian's first word about a leaf, the person's own is kept beside it."""
+    if body.speaker is None and not state.voices.text:
+        return state.voices
+    speaker, said = body.speaker or OWN, {}
+    for leaf in body.applied:
+        before = state.voices.of(leaf)
+        if before or body.speaker is not None:
+            if not before and leaf in state.leaves:
+                said[leaf, OWN] = state.leaves[leaf]
+            said[leaf, speaker] = consent.standing_after(statement, leaf, index, before.get(speaker))
+    return state.voices.changed(said) if said else state.voices
 
 
 def to_document(state: SubjectState) -> str:
     """The state as one compact JSON document; equal states give equal bytes."""
     ended_on = state.membership.ended_on
     membership = (state.membership.status, ended_on.isoformat() if ended_on else None)
-    return _document(state.kind, state.leaves.text, membership, state.namespaces)
+    guardians = {name: _guardian_row(one) for name, one in state.guardianships.items()}
+    head = _head_text(state.kind, state.born, guardians, state.voices.text)
+    return _document(head, state.leaves.text, membership, state.namespaces)
 
 
-def _document(kind: str, leaves: str, membership: Sequence[str | None], namespaces: Mapping[str, int]) -> str:
+def _document(head: str, leaves: str, membership: Sequence[str | None], namespaces: Mapping[str, int]) -> str:
     names = _compact(dict(namespaces))
-    return f'{{"kind":"{kind}"{_LEAVES}{leaves}{_FACTS}{_compact(membership)},"namespaces":{names}}}'
+    return f'{head}{_LEAVES}{leaves}{_FACTS}{_compact(membership)},"namespaces":{names}}}'
+
+
+def _head_text(kind: str, born: date | None, guardians: Mapping[str, GuardianRow], voices: str) -> str:
+    """How a document begins.
+
+    NOTE: `born` is the birth date's number in the calendar (1970-01-01 is 719163) and comes first; it is the only
+    member that is not from the entries' bodies. It, `guardians` and `heard` are there only if something is in them.
+    """
+    day = f'"born":{born.toordinal()},' if born else ""
+    of_guardians = f'"guardians":{_compact(dict(guardians))},' if guardians else ""
+    heard = f"{_HEARD}{voices}{_END_OF_HEARD}" if voices else ""
+    return f'{{{day}{of_guardians}{heard}"kind":"{kind}"'
 
 
 class Fold:
@@ -148,10 +247,13 @@ class Fold:
     bytes is a law, which tests/store/test_ledger.py plays random histories for.
     """
 
-    __slots__ = ("_kind", "_membership", "_namespaces", "_rows", "last_index")
+    __slots__ = ("_guardians", "_kind", "_membership", "_namespaces", "_rows", "_voices", "born", "last_index")
 
     def __init__(self) -> None:
         self.last_index = -1
+        self.born: date | None = None  # it lies in the details, which the caller opens
+        self._guardians: dict[str, GuardianRow] = {}
+        self._voices: dict[tuple[str, str], tuple[object, ...]] = {}
         self._kind = ""
         self._membership: list[str | None] = [MembershipStatus.ACTIVE, None]
         self._namespaces: dict[str, int] = {}
@@ -172,23 +274,51 @@ class Fold:
                 self._count(body["namespace"], 1 if body["change"] == "added" else -1)
             case "membership":
                 self._membership = [body["status"], body["ended_on"]]
+            case "guardianship":
+                self._guard(body)
             case _:
                 raise ValueError(f"entry {index} is of a kind that makes no state: {kind}")
 
     def document(self) -> str:
         """The document as `to_document` writes it."""
-        return _document(self._kind, _compact(self._rows)[1:-1], self._membership, self._namespaces)
+        head = _head_text(self._kind, self.born, self._guardians, _voices_text(self._voices) if self._voices else "")
+        return _document(head, _compact(self._rows)[1:-1], self._membership, self._namespaces)
+
+    def _guard(self, body: Mapping[str, Any]) -> None:
+        """The rule is that of `_with_guardianship`."""
+        name, change = body["guardianship"], body["change"]
+        blocked_at = self._guardians[name][4] if name in self._guardians else None
+        if change in ("blocked", "unblocked"):
+            blocked_at = _milliseconds(body["at"]) if change == "blocked" else None
+        begin, end = (text and _milliseconds(text) for text in (body["from_at"], body["until_at"]))
+        self._guardians[name] = (body["guardian"], begin, end, body["verified"], blocked_at)
 
     def _state(self, index: int, body: Mapping[str, Any]) -> None:
         """The rule is that of `consent.standing_after`."""
         action, made_at, expires_at = body["action"], _milliseconds(body["made_at"]), body["expires_at"]
         until, number = expires_at and _milliseconds(expires_at), _NUMBERS[action]
-        rows, wordings = self._rows, body["leaves"]
+        rows, wordings, speaker = self._rows, body["leaves"], body["speaker"]
         for leaf in body["applied"]:
+            if speaker is not None or self._voices:
+                self._hear(leaf, speaker, (number, index, made_at, until, wordings[leaf]))
             before = rows[leaf][5] if leaf in rows else None
             if number != _GRANT:
                 before = made_at if before is None else max(before, made_at)
             rows[leaf] = (number, index, made_at, until, wordings[leaf], before)
+
+    def _hear(self, leaf: str, speaker: str | None, said: tuple[int, int, int, int | None, int]) -> None:
+        """The rule is that of `_with_voices`."""
+        voices, own = self._voices, (leaf, OWN)
+        if not any(heard == leaf for heard, _ in voices):
+            if speaker is None:
+                return
+            if leaf in self._rows:
+                voices[own] = (*own, *self._rows[leaf])
+        about = (leaf, speaker or OWN)
+        before: Any = voices[about][7] if about in voices else None
+        if said[0] != _GRANT:
+            before = said[2] if before is None else max(before, said[2])
+        voices[about] = (*about, *said, before)
 
     def _count(self, namespace: str, more: int) -> None:
         count = self._namespaces.pop(namespace, 0) + more
@@ -204,14 +334,38 @@ def _milliseconds(text: str) -> int:
 def from_document(subject: str, last_index: int, document: str) -> SubjectState:
     """Read what `to_document` wrote."""
     begin, end = document.index(_LEAVES), document.rindex(_FACTS)
+    head, voices = document[:begin], _SILENCE
+    if (heard := head.find(_HEARD)) >= 0:
+        over = head.rindex(_END_OF_HEARD)
+        voices = Voices(head[heard + len(_HEARD) : over])
+        head = head[:heard] + head[over + len(_END_OF_HEARD) :]
+    kind, born, guardianships = _head(head)
     membership, namespaces = _facts(document[end + len(_FACTS) :])
     leaves = Leaves(document[begin + len(_LEAVES) : end])
-    return SubjectState(
-        subject, SubjectKind(document[len('{"kind":"') : begin - 1]), membership, namespaces, leaves, last_index
-    )
+    return SubjectState(subject, kind, membership, namespaces, leaves, last_index, True, born, guardianships, voices)
 
 
 _LEAVES, _FACTS = ',"leaves":{', '},"membership":'
+_HEARD, _END_OF_HEARD = '"heard":[', "],"  # nothing behind it has a bracket
+
+
+@functools.lru_cache(maxsize=16384)
+def _head(text: str) -> tuple[SubjectKind, date | None, Guardianships]:
+    """The beginning of a document, of which there are four for all who have no birth date."""
+    read = json.loads(text + "}")
+    guardians = {name: _guardianship(*row) for name, row in read.get("guardians", {}).items()}
+    born = date.fromordinal(read["born"]) if "born" in read else None
+    return SubjectKind(read["kind"]), born, MappingProxyType(guardians)
+
+
+def _guardianship(
+    guardian: str, from_: int | None, until: int | None, is_verified: bool, blocked_at: int | None
+) -> Guardianship:
+    return Guardianship(guardian, _moment(from_), _moment(until), is_verified, _moment(blocked_at))
+
+
+def _guardian_row(one: Guardianship) -> GuardianRow:
+    return one.guardian, _optional(one.from_), _optional(one.until), one.is_verified, _optional(one.blocked_at)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -245,10 +399,14 @@ def _from_row(
         ACTIONS[action],
         index,
         from_milliseconds(made_at),
-        None if expires_at is None else from_milliseconds(expires_at),
+        _moment(expires_at),
         wording,
-        None if last_no_at is None else from_milliseconds(last_no_at),
+        _moment(last_no_at),
     )
+
+
+def _moment(count: int | None) -> datetime | None:
+    return None if count is None else from_milliseconds(count)
 
 
 def _optional(moment: datetime | None) -> int | None:

@@ -24,6 +24,8 @@ _OF_THE_POLICY = (
     "namespaces",
     "minor_rules",
     "quiet_period_days",
+    "handover",
+    "handover_grace_days",
     "disclosure_grounds",
 )
 

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from consent_service.core import consent
+from consent_service.core import hearing
 from consent_service.core.clients import Client
 from consent_service.core.consent import Action, Standing, StateName
 from consent_service.core.instants import local_date
 from consent_service.core.people import Pseudonym
 from consent_service.core.policy import Basis, Policy, Purpose, Text
 from consent_service.core.projection import SubjectState
+from consent_service.core.voices import Outcome
 from consent_service.operations import people, policies
 from consent_service.store.db import ReadTx
 
@@ -56,8 +57,9 @@ async def asks(tx: ReadTx, client: Client, who: Pseudonym, *, zone: ZoneInfo) ->
     state, as_of = await people.seen(tx, client, who)
     policy = (await policies.in_force(tx)).policy
     leaves = [leaf for leaf in policy.leaves if client.may_ask_for(leaf.code) and _is_wanted(leaf, state, tx.now, zone)]
-    quiet = {leaf.code: one for leaf in leaves if (one := _quiet(leaf, state, policy, tx.now))}
-    found = (_ask(leaf, state, tx.now) for leaf in leaves if leaf.code not in quiet)
+    outcomes = {leaf.code: hearing.outcome(state, leaf, policy, tx.now, zone) for leaf in leaves}
+    quiet = {leaf.code: one for leaf in leaves if (one := _quiet(leaf, outcomes[leaf.code], policy, tx.now))}
+    found = (_ask(leaf, outcomes[leaf.code], tx.now) for leaf in leaves if leaf.code not in quiet)
     return Asks(state.subject, policy.version, tuple(one for one in found if one), tuple(quiet.values()), as_of)
 
 
@@ -66,19 +68,19 @@ def _is_wanted(leaf: Purpose, state: SubjectState, now: datetime, zone: ZoneInfo
     return leaf.basis is Basis.CONSENT and may_go_on
 
 
-def _ask(leaf: Purpose, state: SubjectState, now: datetime) -> Ask | None:
-    because = consent.state_name(state.leaves.get(leaf.code), leaf.counts_from, now)
+def _ask(leaf: Purpose, found: Outcome, now: datetime) -> Ask | None:
+    because = hearing.state_name(found, leaf, now)
     if because is StateName.GRANTED:
         return None
     return Ask(leaf.code, because, leaf.wording.number, leaf.wording.text)
 
 
-def _quiet(leaf: Purpose, state: SubjectState, policy: Policy, now: datetime) -> Quiet | None:
-    standing = state.leaves.get(leaf.code)
+def _quiet(leaf: Purpose, found: Outcome, policy: Policy, now: datetime) -> Quiet | None:
+    standing = found.no or found.standing
     if standing is None or standing.action is Action.GRANT:
         return None
     until = _no_at(standing) + timedelta(days=policy.quiet_period_days)
-    return Quiet(leaf.code, consent.state_name(standing, leaf.counts_from, now), until) if now < until else None
+    return Quiet(leaf.code, hearing.state_name(found, leaf, now), until) if now < until else None
 
 
 def _no_at(standing: Standing) -> datetime:

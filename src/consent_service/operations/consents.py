@@ -7,14 +7,15 @@ from zoneinfo import ZoneInfo
 
 from pydantic import TypeAdapter
 
-from consent_service.core import consent, ids, ledger
+from consent_service.core import consent, hearing, ids, ledger
 from consent_service.core.clients import Client, Scope, authenticated
-from consent_service.core.consent import Action, Method, NotApplied, Role, Standing, Statement, StateName
+from consent_service.core.consent import Action, Method, NotApplied, Role, Statement, StateName
 from consent_service.core.errors import ClientNotPermitted, ConsentError, Fault, InvalidInput, SubjectNotFound
 from consent_service.core.people import Identifier, Pseudonym, Reference
-from consent_service.core.policy import Policy, Purpose
+from consent_service.core.policy import Policy, Purpose, SubjectKind
 from consent_service.core.projection import SubjectState
-from consent_service.operations import past, people, policies
+from consent_service.core.voices import Majority
+from consent_service.operations import guardianships, past, people, policies
 from consent_service.operations.checks import policy_of, visible
 from consent_service.operations.people import NewSubject
 from consent_service.store import idempotency, projection
@@ -165,6 +166,7 @@ class _Desk:
         statements = _statements(call, purposes, self._append.at)
         known = self._subject(call, client, state)
         speaker = await self._speaker(call, client, known)
+        self._refuse_idle_grants(call, statements, known, speaker)
         subject = known or self._newcomer(call, client)
         noes = _noes_within(statements)
         entries = tuple(
@@ -189,6 +191,35 @@ class _Desk:
         self._newcomers[call.subject] = subject
         return subject
 
+    def _refuse_idle_grants(
+        self, call: Call, statements: Sequence[Statement], known: str | None, speaker: str | None
+    ) -> None:
+        """A grant that cannot count is refused when it is made."""
+        state = self._append.changes.states[known] if known else self._unknown(call)
+        for statement in statements:
+            if statement.action is Action.GRANT:
+                guardianships.refuse_idle_grant(state, statement, speaker, self._majority(state), self._append.at)
+
+    def _unknown(self, call: Call) -> SubjectState:
+        namespace = call.subject.namespace if isinstance(call.subject, Identifier) else ""
+        return SubjectState("", SubjectKind(self._policy.kind_of(namespace)))
+
+    def _majority(self, state: SubjectState) -> Majority:
+        return hearing.majority(state, self._policy, self._append.at, self._zone)
+
+    def _objections(
+        self, state: SubjectState, statement: Statement, speaker: str | None, noes: dict[str, datetime]
+    ) -> dict[str, NotApplied | None]:
+        """Why the statement does not change a leaf, leaf by leaf."""
+        now, is_minor = self._append.at, self._majority(state).is_minor(self._append.at)
+        why: dict[str, NotApplied | None] = {}
+        for leaf in statement.wordings:
+            said = guardianships.said_before(state, leaf, speaker) if is_minor else state.leaves.get(leaf)
+            why[leaf] = consent.objection_to(statement, said, noes.get(leaf), now, is_authorised=is_minor)
+            if is_minor and guardianships.lifts_nothing(statement, said):
+                why[leaf] = NotApplied.GUARDIAN_REQUIRED
+        return why
+
     async def _speaker(self, call: Call, client: Client, subject: str | None) -> str | None:
         if call.speaker is None:
             return None
@@ -210,11 +241,7 @@ class _Desk:
         statement: Statement,
         noes: dict[str, datetime],
     ) -> RecordedEntry:
-        standings, now = self._append.changes.states[subject].leaves, self._append.at
-        why = {
-            leaf: consent.objection_to(statement, standings.get(leaf), noes.get(leaf), now)
-            for leaf in statement.wordings
-        }
+        why = self._objections(self._append.changes.states[subject], statement, speaker, noes)
         applied = [leaf for leaf, objection in why.items() if objection is None]
         because = next((objection for objection in why.values() if objection), None)
         body = ledger.StatementMade(
@@ -237,25 +264,27 @@ class _Desk:
         return RecordedEntry(index, purpose.code, statement.action, tuple(applied), because)
 
     def _states(self, subject: str, purposes: Iterable[Purpose]) -> dict[str, LeafState]:
-        standings = self._append.changes.states[subject].leaves
+        state = self._append.changes.states[subject]
         shown = {leaf.code: leaf for purpose in purposes for leaf in purpose.leaves}
         now = {code: self._policy.find(code) or leaf for code, leaf in shown.items()}
-        return {code: leaf_state(standings.get(code), leaf, self._append.at) for code, leaf in now.items()}
+        return {code: leaf_state(state, leaf, self._policy, self._append.at, self._zone) for code, leaf in now.items()}
 
 
-async def states(tx: ReadTx, client: Client, who: Pseudonym) -> States:
+async def states(tx: ReadTx, client: Client, who: Pseudonym, *, zone: ZoneInfo) -> States:
     """What stands for a subject, leaf by leaf. Raises SubjectNotFound."""
     subject, as_of = await people.seen(tx, client, who)
     policy = (await policies.in_force(tx)).policy
-    return States(subject.subject, policy.version, _of_leaves(client, policy, subject, tx.now), as_of)
+    return States(subject.subject, policy.version, _of_leaves(client, policy, subject, tx.now, zone), as_of)
 
 
-def _of_leaves(client: Client, policy: Policy, state: SubjectState, now: datetime) -> dict[str, LeafState]:
+def _of_leaves(
+    client: Client, policy: Policy, state: SubjectState, now: datetime, zone: ZoneInfo
+) -> dict[str, LeafState]:
     asked = [leaf for leaf in policy.leaves if client.may_ask_for(leaf.code)]
-    return {leaf.code: leaf_state(state.leaves.get(leaf.code), leaf, now) for leaf in asked}
+    return {leaf.code: leaf_state(state, leaf, policy, now, zone) for leaf in asked}
 
 
-async def states_at(tx: ReadTx, client: Client, who: Pseudonym, at: datetime | int) -> States:
+async def states_at(tx: ReadTx, client: Client, who: Pseudonym, at: datetime | int, *, zone: ZoneInfo) -> States:
     """What stood for a subject at an instant or at a size of the ledger, under the policy in force then.
 
     Raises ScopeMissing without `audit:read`, SubjectNotFound, or InvalidInput for a moment that never was.
@@ -267,7 +296,7 @@ async def states_at(tx: ReadTx, client: Client, who: Pseudonym, at: datetime | i
     if state is None:
         raise SubjectNotFound("No subject that you may see had this reference then.")
     policy = await past.policy_at(tx, then)
-    return States(subject, policy.version, _of_leaves(client, policy, state, then.at), then.as_of)
+    return States(subject, policy.version, _of_leaves(client, policy, state, then.at, zone), then.as_of)
 
 
 async def history(
@@ -288,9 +317,10 @@ async def history(
     return shown, page[-1].index if len(entries) > limit else None
 
 
-def leaf_state(standing: Standing | None, leaf: Purpose, now: datetime) -> LeafState:
-    """What stands for one leaf of a policy at an instant."""
-    name = consent.state_name(standing, leaf.counts_from, now)
+def leaf_state(state: SubjectState, leaf: Purpose, policy: Policy, now: datetime, zone: ZoneInfo) -> LeafState:
+    """What stands for one leaf of a policy at an instant, and rests on what."""
+    found = hearing.outcome(state, leaf, policy, now, zone)
+    name, standing = hearing.state_name(found, leaf, now), found.standing
     if standing is None:
         return LeafState(name, None, None, None, None)
     return LeafState(name, standing.index, standing.made_at, standing.expires_at, standing.wording)

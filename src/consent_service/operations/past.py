@@ -81,5 +81,5 @@ def _folded(entries: list[Entry]) -> SubjectState | None:
     for entry in entries:
         if entry.erased or isinstance(entry.body, ledger.PolicyPublished | ledger.ClientChanged | ledger.KeyChanged):
             return None
-        state = projection.applied(state, entry.index, entry.body)
+        state = projection.applied(state, entry.index, entry.body, entry.detail)
     return state

@@ -199,7 +199,7 @@ class Changes:
                 self._add_to_subject(index, body, detail)
 
     def _add_to_subject(self, index: int, body: ledger.SubjectBody, detail: ledger.JsonObject | None) -> None:
-        self.states[body.subject] = projection.applied(self.states.get(body.subject), index, body)
+        self.states[body.subject] = projection.applied(self.states.get(body.subject), index, body, detail)
         self._changed.add(body.subject)
         if isinstance(body, ledger.IdentifierChanged) and detail is not None:
             name = identifier(str(detail["identifier"]), default_namespace=body.namespace)

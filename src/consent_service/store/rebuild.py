@@ -13,7 +13,7 @@ from sqlalchemy import Table, delete, select
 from consent_service.core import ledger
 from consent_service.core.keyring import opened
 from consent_service.core.people import identifier
-from consent_service.core.projection import Fold
+from consent_service.core.projection import Fold, birth_date
 from consent_service.store import ledger as ledger_store
 from consent_service.store import projection, seals
 from consent_service.store.db import Query, WriteTx
@@ -128,37 +128,48 @@ class _Pages:
     async def _write(self, of_subjects: Mapping[str, list[Sequence[Any]]]) -> None:
         keys = dict(await self._rows_of(_KEYS, list(of_subjects)))
         folds: dict[str, Fold] = {}
-        named: list[tuple[int, Mapping[str, Any]]] = []
+        personal: list[tuple[int, Mapping[str, Any]]] = []
         for subject in keys:
-            folds[subject], names = _folded(of_subjects[subject])
-            named += names
+            folds[subject], more = _folded(of_subjects[subject])
+            personal += more
+        named = await self._learned(keys, personal, folds)
         ring, changed = (
             self._tx.keyring,
             [(subject, fold.last_index, fold.document()) for subject, fold in folds.items()],
         )
         await self._tx.insert(subject_state, [(*row, ring.seal_row(seals.state_message(*row))) for row in changed])
-        await self._write_identifiers(keys, named)
+        await self._write_identifiers(named)
 
-    async def _write_identifiers(
-        self, keys: Mapping[str, bytes], named: Sequence[tuple[int, Mapping[str, Any]]]
-    ) -> None:
-        """The identifiers that the subjects have now: the last word about each counts."""
-        tx, unwrapped = self._tx, dict.fromkeys(keys, b"")
-        found: dict[tuple[str, str], tuple[str, str, str, int] | None] = {}
-        ciphertexts = dict(await self._rows_of(_DETAILS, [index for index, _ in named]))
-        for index, body in named:
+    async def _learned(
+        self, keys: Mapping[str, bytes], personal: Sequence[tuple[int, Mapping[str, Any]]], folds: Mapping[str, Fold]
+    ) -> list[tuple[int, Mapping[str, Any], str]]:
+        """Open what is personal: the folds learn the birth dates; answers the entries about identifiers with those."""
+        unwrapped, named = dict.fromkeys(keys, b""), []
+        ciphertexts = dict(await self._rows_of(_DETAILS, [index for index, _ in personal]))
+        for index, body in personal:
             subject = body["subject"]
-            unwrapped[subject] = unwrapped[subject] or tx.keyring.unwrap(subject, keys[subject])
+            unwrapped[subject] = unwrapped[subject] or self._tx.keyring.unwrap(subject, keys[subject])
             if index in ciphertexts:
-                clear = opened(unwrapped[subject], ciphertexts[index], ledger_store.context(index, subject))
-                name = identifier(json.loads(clear)["identifier"], default_namespace=body["namespace"])
-                lookup = tx.keyring.lookup(name)
-                found[lookup, subject] = (
-                    (lookup, body["namespace"], subject, index) if body["change"] == "added" else None
-                )
+                context = ledger_store.context(index, subject)
+                clear = json.loads(opened(unwrapped[subject], ciphertexts[index], context))
+                if body["kind"] == "identifier":
+                    named.append((index, body, clear["identifier"]))
+                else:
+                    folds[subject].born = birth_date(clear, folds[subject].born)
+        return named
+
+    async def _write_identifiers(self, named: Sequence[tuple[int, Mapping[str, Any], str]]) -> None:
+        """The identifiers that the subjects have now: the last word about each counts."""
+        ring = self._tx.keyring
+        found: dict[tuple[str, str], tuple[str, str, str, int] | None] = {}
+        for index, body, text in named:
+            lookup = ring.lookup(identifier(text, default_namespace=body["namespace"]))
+            row = (lookup, body["namespace"], body["subject"], index)
+            found[lookup, body["subject"]] = row if body["change"] == "added" else None
         rows = [row for row in found.values() if row]
-        sealed = [(*row, tx.keyring.seal_row(seals.identifier_message(*row))) for row in rows]
-        await tx.insert(subject_identifier, sealed)
+        await self._tx.insert(
+            subject_identifier, [(*row, ring.seal_row(seals.identifier_message(*row))) for row in rows]
+        )
 
     async def _rows_of(self, statement: Mapping[str, str], asked: list[Any]) -> list[tuple[Any, Any]]:
         if not asked:
@@ -175,11 +186,11 @@ def _by_subject(rows: Iterable[Sequence[Any]]) -> dict[str, list[Sequence[Any]]]
 
 
 def _folded(rows: Iterable[Sequence[Any]]) -> tuple[Fold, list[tuple[int, Mapping[str, Any]]]]:
-    """One subject's entries folded, and those of them that are about its identifiers."""
-    fold, named = Fold(), []
+    """One subject's entries folded, and those of them of which the personal part is needed."""
+    fold, personal = Fold(), []
     for _, index, stored in rows:
         body = json.loads(stored)
         fold.add(index, body)
-        if body["kind"] == "identifier":
-            named.append((index, body))
-    return fold, named
+        if body["kind"] == "identifier" or (body["kind"] == "subject" and body["commitment"] is not None):
+            personal.append((index, body))
+    return fold, personal

@@ -5,13 +5,15 @@ A subject's entries are folded in the order of their indexes; the result is the 
 
 import functools
 import json
+import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _UNRECORDED = "no earlier entry records the subject"
+_BORN = re.compile(r'^\{"born":[0-9]+,')
 _ACTIONS = {"grant": 0, "refuse": 1, "withdraw": 2}
 
 Fact = tuple[Any, ...]
@@ -42,6 +44,9 @@ def fact_of(subject: object, index: int, body: Mapping[str, Any]) -> Fact | None
         made_at, until = milliseconds(body["made_at"]), "null" if expires is None else milliseconds(expires)
         start = (subject, index, kind, commitment, action != "grant", made_at)
         begin = f'":[{_ACTIONS[action]},{index},{made_at},{until},'
+        if body["speaker"] is not None:
+            said = [cell for leaf in applied for cell in (leaf, wordings[leaf])]
+            return subject, index, "speech", commitment, action != "grant", made_at, begin, body["speaker"], *said
         if len(applied) == 1:
             return *start, begin, applied[0], wordings[applied[0]]
         return *start, begin, *[cell for leaf in applied for cell in (leaf, wordings[leaf])]
@@ -49,6 +54,10 @@ def fact_of(subject: object, index: int, body: Mapping[str, Any]) -> Fact | None
         return subject, index, kind, commitment, body["change"], body["namespace"]
     if kind == "subject":
         return subject, index, kind, commitment, body["subject_kind"]
+    if kind == "guardianship":
+        period = [None if body[name] is None else milliseconds(body[name]) for name in ("from_at", "until_at")]
+        about = (body["guardianship"], body["guardian"], *period, body["verified"])
+        return subject, index, kind, commitment, body["change"], milliseconds(body["at"]), *about
     if kind == "membership":
         return subject, index, kind, commitment, body["status"], body["ended_on"]
     return None
@@ -57,10 +66,13 @@ def fact_of(subject: object, index: int, body: Mapping[str, Any]) -> Fact | None
 class State:
     """One subject's state on its way through its entries."""
 
-    __slots__ = ("kind", "last_index", "leaves", "membership", "namespaces")
+    __slots__ = ("born", "guardians", "heard", "kind", "last_index", "leaves", "membership", "namespaces")
 
     def __init__(self) -> None:
         self.kind = ""
+        self.born: int | None = None  # the birth date's number in the calendar: it is in no entry's bytes
+        self.guardians: dict[str, list[Any]] = {}
+        self.heard: dict[str, dict[str, str]] = {}  # of the leaves that a guardian spoke about: a row for each speaker
         self.membership = '["active",null]'
         self.namespaces: dict[str, int] = {}
         self.leaves: dict[str, str] = {}  # each with its row, as text
@@ -70,7 +82,11 @@ class State:
         """Fold entries in. Raises ValueError when the subject was not recorded before, and for what makes no sense."""
         for fact in facts:
             if fact[2] == "statement":
+                if self.heard:
+                    self._hear("", fact)
                 self._say(fact)
+            elif fact[2] == "speech":
+                self._listen(fact[7], (*fact[:7], *fact[8:]))
             else:
                 self._learn(fact)
             self.last_index = fact[1]
@@ -92,6 +108,25 @@ class State:
                 last_no = made_at if last_no is None else max(last_no, made_at)
             leaves[leaf] = f'"{leaf}{begin}{fact[place + 1]},{"null" if last_no is None else last_no}]'
 
+    def _listen(self, guardian: str, fact: Fact) -> None:
+        """A guardian's words are kept apart from the ward's, and what the ward said until then is kept as well."""
+        for leaf in fact[7::2]:
+            if leaf not in self.heard:
+                self.heard[leaf] = {"": self.leaves[leaf].partition(":[")[2]} if leaf in self.leaves else {}
+        self._hear(guardian, fact)
+        self._say(fact)
+
+    def _hear(self, speaker: str, fact: Fact) -> None:
+        """Each speaker's own no is remembered beside what the speaker says, as in `_say`."""
+        is_no, made_at, begin = fact[4], fact[5], fact[6].removeprefix('":[')
+        for leaf, wording in zip(fact[7::2], fact[8::2], strict=True):
+            if leaf in self.heard:
+                before = self.heard[leaf].get(speaker)
+                noes = [made_at] if is_no else []
+                if before is not None and (last := _last_no(before)) is not None:
+                    noes.append(last)
+                self.heard[leaf][speaker] = f"{begin}{wording},{max(noes) if noes else 'null'}]"
+
     def _learn(self, fact: Fact) -> None:
         kind = fact[2]
         if not self.kind and kind != "subject":
@@ -100,8 +135,22 @@ class State:
             self._count(fact[5], 1 if fact[4] == "added" else -1)
         elif kind == "subject":
             self.kind = fact[4]
+        elif kind == "guardianship":
+            self._guard(*fact[4:])
         else:
             self.membership = _compact([fact[4], fact[5]])
+
+    def learn_birth(self, detail: Mapping[str, Any]) -> None:
+        """What an entry's detail says of the birth date, if it says something."""
+        if "birth_date" in detail:
+            text = detail["birth_date"]
+            self.born = date.fromisoformat(text).toordinal() if text else None
+
+    def _guard(self, change: str, at: int, name: str, *told: object) -> None:
+        """What was told last counts, but that a court order stands until it is lifted."""
+        blocked = self.guardians[name][-1] if name in self.guardians else None
+        blocked = {"blocked": at, "unblocked": None}.get(change, blocked)
+        self.guardians[name] = [*told, blocked]
 
     def _count(self, namespace: str, more: int) -> None:
         count = self.namespaces.pop(namespace, 0) + more
@@ -112,7 +161,23 @@ class State:
         """The state as it has to lie in the database, byte for byte."""
         leaves = ",".join([self.leaves[leaf] for leaf in sorted(self.leaves)])
         names = _counts(tuple(sorted(self.namespaces.items())))
-        return f'{{"kind":"{self.kind}","leaves":{{{leaves}}},"membership":{self.membership},"namespaces":{names}}}'
+        rest = f'"kind":"{self.kind}","leaves":{{{leaves}}},"membership":{self.membership},"namespaces":{names}}}'
+        if self.born is None and not self.guardians and not self.heard:
+            return "{" + rest
+        born = "" if self.born is None else f'"born":{self.born},'
+        guardians = f'"guardians":{_compact(self.guardians)},' if self.guardians else ""
+        words = [
+            f'["{leaf}","{speaker}",{row}'
+            for leaf, said in sorted(self.heard.items())
+            for speaker, row in sorted(said.items())
+        ]
+        heard = f'"heard":[{",".join(words)}],' if words else ""
+        return f"{{{born}{guardians}{heard}{rest}"
+
+
+def unborn(document: str) -> str:
+    """A document without the birth date, for who cannot open the details."""
+    return _BORN.sub("{", document, count=1)
 
 
 def _last_no(row: str) -> int | None:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from consent_service.verify import secrets
+from consent_service.verify import fold, secrets
 from consent_service.verify.fold import Fact, State
 from consent_service.verify.report import Report
 from consent_service.verify.secrets import Secrets
@@ -78,6 +78,7 @@ def _key(row: Row, _: Secrets) -> Record:
 def _state(row: Row, held: Secrets) -> Record:
     subject, last_index, document, seal = row
     sealed = not held.seals or held.is_sealed(f"state\0{subject}\0{last_index}\0{document}", seal)
+    document = document if held.masters else fold.unborn(document)
     return subject, _STATE, last_index, hashlib.sha256(document.encode()).digest(), sealed
 
 
@@ -121,17 +122,16 @@ class Subjects:
         state = State()
         try:
             state.fold(of.facts)
-            document = state.document()
         except (ValueError, KeyError, TypeError) as error:
             self._found("state", subject, f"has entries that make no state: {error}", of.facts[-1])
             return
+        names = self._details(subject, state, of)
         if "subject_state" in self._present:
-            self._check_state(subject, state, document, of)
-        names = self._details(subject, of)
+            self._check_state(subject, state, of)
         if "subject_identifier" in self._present:
             self._check_identifiers(subject, state, names, of)
 
-    def _check_state(self, subject: str, state: State, document: str, of: Gathered) -> None:
+    def _check_state(self, subject: str, state: State, of: Gathered) -> None:
         last = of.facts[-1]
         if not of.states:
             self._found("state", subject, "has no state in the database", last)
@@ -139,13 +139,16 @@ class Subjects:
         _, _, last_index, digest, sealed = of.states[0]
         if last_index != state.last_index:
             self._found("state", subject, f"has a state as of entry {last_index}, not {state.last_index}", last)
-        if digest != hashlib.sha256(document.encode()).digest():
+        if digest != hashlib.sha256(state.document().encode()).digest():
             self._found("state", subject, "has a state that is not what its entries say", last)
         if not sealed:
             self._found("seal", subject, "has a state without a seal of ours", last)
 
-    def _details(self, subject: str, of: Gathered) -> dict[str, tuple[str, int]] | None:
-        """Check each detail against its entry's commitment; answers what the subject is found under, if that can be."""
+    def _details(self, subject: str, state: State, of: Gathered) -> dict[str, tuple[str, int]] | None:
+        """Check each detail against its entry's commitment; answers what the subject is found under, if that can be.
+
+        The state learns the birth date.
+        """
         names: dict[str, tuple[str, int]] | None = {} if self._held.identifier_peppers and self._held.masters else None
         committed = [fact for fact in of.facts if fact[3] is not None]
         key = self._unwrapped(subject, of) if committed and self._held.masters else None
@@ -154,7 +157,7 @@ class Subjects:
             if found is None:
                 self._found("detail", subject, f"has no detail for entry {fact[1]}", fact)
             elif key is not None:
-                self._check_detail(subject, fact, found, key, names)
+                self._check_detail(subject, state, fact, found, key, names)
         return names if key is not None or not committed else None
 
     def _unwrapped(self, subject: str, of: Gathered) -> bytes | None:
@@ -164,12 +167,20 @@ class Subjects:
         return key
 
     def _check_detail(
-        self, subject: str, fact: Fact, found: Record, key: bytes, names: dict[str, tuple[str, int]] | None
+        self,
+        subject: str,
+        state: State,
+        fact: Fact,
+        found: Record,
+        key: bytes,
+        names: dict[str, tuple[str, int]] | None,
     ) -> None:
         _, _, index, salt, ciphertext = found
         clear = secrets.detail(key, ciphertext, subject, index)
         if clear is None or secrets.commitment(salt, clear) != fact[3]:
             self._found("detail", subject, f"has a detail of entry {index} that is not what the entry commits to", fact)
+        elif fact[2] == "subject":
+            state.learn_birth(json.loads(clear))
         elif fact[2] == "identifier" and names is not None:
             lookup = self._held.lookup(json.loads(clear)["identifier"])
             names.pop(lookup, None)

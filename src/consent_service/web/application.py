@@ -17,6 +17,7 @@ from consent_service.web import (
     consents,
     decisions,
     docs,
+    guardianships,
     keys,
     ledger,
     people,
@@ -34,6 +35,7 @@ from consent_service.web.slim import Slim
 
 _MODULES = (
     people,
+    guardianships,
     consents,
     asks,
     receipts,

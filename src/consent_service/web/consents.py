@@ -172,7 +172,9 @@ class HistoryOut(Output):
     operation_id="recordConsents",
     summary="Record what a person said: yes, no, or no longer",
     status_code=201,
-    responses=documented(*WRITING, "client_not_permitted", "subject_not_found"),
+    responses=documented(
+        *WRITING, "client_not_permitted", "subject_not_found", "guardian_required", "own_consent_required"
+    ),
 )
 async def record(
     body: ConsentsIn,
@@ -184,6 +186,8 @@ async def record(
 
     A refusal or withdrawal takes effect at once. A paper grant that is found late does not undo a newer no: it is
     recorded with `applied: false`. Someone who is not known yet is recorded along with the first statement.
+
+    For a child, a yes counts from a verified guardian only; one that cannot count is refused, saying what is missing.
     """
     return _recorded(await room.statements.ask(_call(body, room, key_hash, key)))
 
@@ -204,8 +208,8 @@ async def states(
 ) -> StatesOut:
     """Every purpose of the policy with what stands for it now, including those the person was never asked about."""
     if at is None:
-        return StatesOut.model_validate(await reader.run(consents.states, pseudonym(sub)))
-    return StatesOut.model_validate(await reader.run(consents.states_at, pseudonym(sub), at))
+        return StatesOut.model_validate(await reader.run(consents.states, pseudonym(sub), zone=reader.room.zone))
+    return StatesOut.model_validate(await reader.run(consents.states_at, pseudonym(sub), at, zone=reader.room.zone))
 
 
 @router.get(

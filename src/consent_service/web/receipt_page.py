@@ -72,6 +72,10 @@ _WHY_NOT: Mapping[NotApplied, Text] = {
         "This was recorded, but a newer no stands: {where}it changes nothing.",
         "この意思表示は記録されましたが、より新しい「同意しない」旨の意思表示があるため、{where}効力はありません。",
     ),
+    NotApplied.GUARDIAN_REQUIRED: Text(
+        "This was recorded, but for a person under age only a guardian's yes counts: {where}it changes nothing.",
+        "この意思表示は記録されましたが、未成年者については保護者の同意が必要なため、{where}効力はありません。",
+    ),
     NotApplied.GUARDIAN_UNVERIFIED: Text(
         "This was recorded, but a guardian's yes counts only once the guardian is verified: {where}it changes nothing.",
         "この意思表示は記録されましたが、保護者の確認が済んでいないため、{where}効力はありません。",

@@ -1,0 +1,87 @@
+"""Guardianships: who may speak for a ward, verified by whom, from when until when, and blocked by a court or not."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from consent_service.core.people import PSEUDONYM_PREFIX
+
+_ID_PREFIX = "gua_"
+
+
+def guardianship_id(ward: str, number: int) -> str:
+    """The id of a ward's guardianship of this number, which counts from 1: it finds the ward without a table."""
+    return f"{_ID_PREFIX}{ward.removeprefix(PSEUDONYM_PREFIX)}_{number}"
+
+
+def ward_of(name: str) -> str:
+    """The ward's pseudonym, if this is the id of a guardianship; else a text that is none."""
+    return PSEUDONYM_PREFIX + name.removeprefix(_ID_PREFIX).rpartition("_")[0] if name.startswith(_ID_PREFIX) else ""
+
+
+def number_of(name: str) -> int:
+    """The number in the id of a guardianship."""
+    return int(name.rpartition("_")[2])
+
+
+class GuardianshipChange(StrEnum):
+    """A step in the life of a guardianship."""
+
+    CREATED = "created"
+    VERIFIED = "verified"
+    UNVERIFIED = "unverified"
+    ENDED = "ended"
+    BLOCKED = "blocked"
+    UNBLOCKED = "unblocked"
+
+
+class Authority(StrEnum):
+    """What a person may say for a ward: grants count from a verified one only."""
+
+    NONE = "none"
+    UNVERIFIED = "unverified"
+    VERIFIED = "verified"
+
+
+@dataclass(frozen=True, slots=True)
+class Guardianship:
+    """What a decision needs of a guardianship.
+
+    It begins at `from_`, None for always, and is over from `until` on. `blocked_at` is when a court order was recorded
+    that keeps the guardian from speaking; None while there is none.
+    """
+
+    guardian: str
+    from_: datetime | None
+    until: datetime | None
+    is_verified: bool
+    blocked_at: datetime | None
+
+    def is_current(self, now: datetime) -> bool:
+        """Whether it has begun and is not over."""
+        return (self.from_ is None or self.from_ <= now) and (self.until is None or now < self.until)
+
+    def overlaps(self, other: "Guardianship") -> bool:
+        """Whether there is an instant at which both are current."""
+        return _before(self.from_, other.until) and _before(other.from_, self.until)
+
+    def authority(self, now: datetime) -> Authority:
+        """What the guardian may say now."""
+        if self.blocked_at is not None or not self.is_current(now):
+            return Authority.NONE
+        return Authority.VERIFIED if self.is_verified else Authority.UNVERIFIED
+
+
+Guardianships = Mapping[str, Guardianship]
+"""A ward's guardianships, by their ids."""
+
+
+def authority_of(guardian: str, guardianships: Iterable[Guardianship], now: datetime) -> Authority:
+    """What a person may say for a ward now, by the best of their guardianships."""
+    found = {one.authority(now) for one in guardianships if one.guardian == guardian}
+    return next((one for one in (Authority.VERIFIED, Authority.UNVERIFIED) if one in found), Authority.NONE)
+
+
+def _before(begin: datetime | None, end: datetime | None) -> bool:
+    return begin is None or end is None or begin < end

@@ -1,0 +1,189 @@
+"""The voices: what a person and the guardians said about one leaf, and what it comes to.
+
+A yes for a minor counts from a verified, current, unblocked guardian only. The minor's own no always counts, and only
+the minor's own yes lifts it. A guardian's no outlives the guardianship, until an authorised yes later than both.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from consent_service.core.consent import Action, Standing
+from consent_service.core.guardianship import Authority, Guardianship, authority_of
+from consent_service.core.policy import GuardianRule, Handover
+from consent_service.core.reasons import ReasonCode
+
+OWN = ""
+"""The speaker of what a person said for themself."""
+
+_MOMENT = timedelta(milliseconds=1)
+
+
+class Outcome(NamedTuple):
+    """What the voices come to: what stands, and why it does not count if it does not.
+
+    `no` is the no that counts, if one does. `ends_at` is when the authority that a yes rests on ends by itself.
+    """
+
+    standing: Standing | None
+    objection: ReasonCode | None = None
+    no: Standing | None = None
+    ends_at: datetime | None = None
+
+
+class Majority(NamedTuple):
+    """When a person comes of age, None for never, and what becomes of a guardian's yes then."""
+
+    of_age_from: datetime | None
+    handover: Handover
+    grace: timedelta
+
+    def is_minor(self, now: datetime) -> bool:
+        """Whether the person is under age."""
+        return self.of_age_from is None or now < self.of_age_from
+
+
+class Hearing(NamedTuple):
+    """All that the outcome for one leaf rests on. `voices` are by their speakers."""
+
+    voices: Mapping[str, Standing]
+    guardianships: tuple[Guardianship, ...]
+    rule: GuardianRule
+    counts_from: int
+    now: datetime
+
+    def outcome(self, majority: Majority) -> Outcome:
+        """What the voices come to."""
+        if not self.voices:
+            return Outcome(None)
+        if majority.of_age_from is None:
+            return self._of_minor(self.now)
+        if self.now < majority.of_age_from:
+            found = self._of_minor(self.now)
+            return found._replace(ends_at=_earliest([found.ends_at, _handed_over(majority)]))
+        return self._of_adult(majority, majority.of_age_from)
+
+    def _of_adult(self, majority: Majority, of_age_from: datetime) -> Outcome:
+        """An adult's own word counts; a guardian's yes of before only as the handover says."""
+        own = self.voices.get(OWN)
+        if own and own.action is not Action.GRANT:
+            return Outcome(own, no=own)
+        if own and own.made_at >= of_age_from:
+            later = [said for _, said in self._others() if _is_no(said) and not _is_after(own, said)]
+            no = max(later, key=_when, default=None)
+            return Outcome(no or own, no=no)
+        before = self._of_minor(of_age_from - _MOMENT)
+        if before.no is not None or before.standing is None:
+            return before
+        until = _handed_over(majority)
+        if before.objection is None and (until is None or self.now < until):
+            return before._replace(ends_at=until)
+        return Outcome(before.standing, ReasonCode.OWN_CONSENT_REQUIRED)
+
+    def _of_minor(self, at: datetime) -> Outcome:
+        """`at` is the instant at which the guardians' authority is looked at."""
+        own = self.voices.get(OWN)
+        if own and own.action is not Action.GRANT:
+            return Outcome(own, no=own)
+        authorised = {one for one in self.voices if self._authority(one, at) is Authority.VERIFIED}
+        yeses = {one: said for one, said in self._others() if one in authorised and not _is_no(said)}
+        noes = {one: said for one, said in self._others() if _is_no(said) and not self._is_lifted(one, said, yeses, at)}
+        if noes:
+            return self._denied(noes, yeses, authorised)
+        if not yeses:
+            return self._unauthorised(at)
+        return self._granted(yeses, at)
+
+    def _denied(self, noes: Mapping[str, Standing], yeses: Mapping[str, Standing], authorised: set[str]) -> Outcome:
+        """A no; where two who may speak now do not agree, a conflict."""
+        no = max(noes.values(), key=_when)
+        valid = [yes for yes in yeses.values() if self._is_valid(yes)]
+        if valid and self.rule is not GuardianRule.LATEST and authorised & set(noes):
+            return Outcome(max(valid, key=_when), ReasonCode.GUARDIAN_CONFLICT, no)
+        return Outcome(no, no=no)
+
+    def _unauthorised(self, at: datetime) -> Outcome:
+        """No yes that counts; perhaps one that could, if its speaker were verified."""
+        said = {one: yes for one, yes in self._others() if not _is_no(yes)}
+        could = any(self._authority(one, at) is Authority.UNVERIFIED for one in said)
+        standing = max(said.values(), key=_when, default=self.voices.get(OWN))
+        return Outcome(standing, ReasonCode.GUARDIAN_UNVERIFIED if could else ReasonCode.GUARDIAN_REQUIRED)
+
+    def _granted(self, yeses: Mapping[str, Standing], at: datetime) -> Outcome:
+        if self.rule is GuardianRule.ALL:
+            return self._granted_by_all(yeses, at)
+        if self.rule is GuardianRule.LATEST:
+            speaker = max(yeses, key=lambda one: _when(yeses[one]))
+        else:
+            speaker = max(yeses, key=lambda one: self._worth(yeses[one], self._end(one, at)))
+        return Outcome(yeses[speaker], ends_at=self._end(speaker, at))
+
+    def _granted_by_all(self, yeses: Mapping[str, Standing], at: datetime) -> Outcome:
+        verified = {one.guardian for one in self.guardianships if one.authority(at) is Authority.VERIFIED}
+        weakest = min(yeses.values(), key=lambda one: self._worth(one, None))
+        if verified - set(yeses):
+            return Outcome(weakest, ReasonCode.GUARDIAN_REQUIRED)
+        return Outcome(weakest, ends_at=_earliest(self._end(one, at) for one in yeses))
+
+    def _is_lifted(self, speaker: str, no: Standing, yeses: Mapping[str, Standing], at: datetime) -> bool:
+        """Whether a guardian's no is over: by a later word where the latest counts, else only once authority ended."""
+        if self.rule is GuardianRule.LATEST:
+            return any(_is_after(yes, no) for yes in yeses.values())
+        if self._authority(speaker, at) is Authority.VERIFIED:
+            return False
+        ended = max(
+            [end for one in self.guardianships if one.guardian == speaker and (end := _ended(one, at))],
+            default=no.made_at,
+        )
+        return any(_is_after(yes, no) and yes.made_at >= ended for yes in yeses.values())
+
+    def _end(self, speaker: str, at: datetime) -> datetime | None:
+        """When a guardian's authority ends by itself."""
+        mine = [one for one in self.guardianships if one.guardian == speaker]
+        ends = [one.until for one in mine if one.authority(at) is Authority.VERIFIED]
+        return None if None in ends else max([end for end in ends if end], default=None)
+
+    def _worth(self, yes: Standing, end: datetime | None) -> tuple[bool, bool, float, int]:
+        """How much a yes is worth: one that counts, for long, and of the same length the newer one."""
+        until = _earliest([yes.expires_at, end])
+        return self._is_valid(yes), until is None, until.timestamp() if until else 0, yes.index
+
+    def _is_valid(self, yes: Standing) -> bool:
+        return yes.wording >= self.counts_from and (yes.expires_at is None or self.now < yes.expires_at)
+
+    def _authority(self, speaker: str, at: datetime) -> Authority:
+        return authority_of(speaker, self.guardianships, at)
+
+    def _others(self) -> list[tuple[str, Standing]]:
+        return [(one, said) for one, said in self.voices.items() if one != OWN]
+
+
+def _handed_over(majority: Majority) -> datetime | None:
+    """When the guardians' yeses end by the coming of age; None where they are kept."""
+    if majority.of_age_from is None or majority.handover is Handover.KEEP:
+        return None
+    return majority.of_age_from + majority.grace
+
+
+def _ended(one: Guardianship, at: datetime) -> datetime | None:
+    """When a verified guardianship that has begun was over, or blocked; None for one that never gave authority."""
+    if not one.is_verified or (one.from_ is not None and one.from_ > at):
+        return None
+    return _earliest([one.until, one.blocked_at])
+
+
+def _is_no(said: Standing) -> bool:
+    return said.action is not Action.GRANT
+
+
+def _when(said: Standing) -> tuple[datetime, int]:
+    return said.made_at, said.index
+
+
+def _is_after(yes: Standing, no: Standing) -> bool:
+    """A no applies at its own index, whenever it was made; a yes is after it only if it was made later as well."""
+    return yes.index > no.index and yes.made_at >= no.made_at
+
+
+def _earliest(moments: Iterable[datetime | None]) -> datetime | None:
+    return min([one for one in moments if one is not None], default=None)
