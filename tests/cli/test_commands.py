@@ -68,7 +68,11 @@ def test_the_demo_shows_grant_yes_withdraw_no_with_reasons(tmp_path: Path) -> No
     played = run(tmp_path, "demo")
     assert played.returncode == 0, played.stderr
     story = [line for line in played.stdout.splitlines() if line.endswith(("? yes", "? no"))]
-    assert [line.rpartition(" ")[2] for line in story] == ["no", "yes", "yes", "no", "no", "no", "no", "no"]
+    assert [line.rpartition(" ")[2] for line in story] == [
+        *["no", "yes", "yes", "no", "no", "no", "no"],
+        *["yes", "no", "yes", "no", "yes"],  # the family
+        "no",
+    ]
     assert "Consent was withdrawn on" in played.stdout
     assert "not applied: standing_no_is_newer" in played.stdout
     assert "1 yes would lapse" in played.stdout

@@ -5,7 +5,7 @@
 The values here are named tuples: several are made for every check, in a third of the time of a frozen dataclass.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -45,11 +45,11 @@ class Facts(NamedTuple):
     asked: Purpose | None
     node: Purpose | None
     leaf: Purpose | None
-    standing: Standing | None
     membership: Membership
     trusted: bool
     now: datetime
     zone: ZoneInfo
+    standing: Standing | None
     objection: ReasonCode | None = None
     no: Standing | None = None
     ends_at: datetime | None = None
@@ -169,8 +169,6 @@ def membership_has_ended(_: Question, facts: Facts) -> Reason | None:
     return None
 
 
-NOTHING = Outcome(None)
-
 RULES: tuple[Rule, ...] = (
     client_is_not_permitted,
     within_is_missing,
@@ -203,34 +201,26 @@ def decide(
     node = _within(question, policy) if asked and asked.concomitant else asked
     membership, trusted = (state.membership, state.trusted) if state else (Membership(), True)
     leaves: Sequence[Purpose | None] = (node.leaves if node else ()) or (None,)
-    if state and hearing.is_needed(state):
-        outcomes = [hearing.outcome(state, leaf, policy, now, zone) if leaf else NOTHING for leaf in leaves]
-        cases = [
-            Facts(client, policy, asked, node, leaf, one.standing, membership, trusted, now, zone, *one[1:])
-            for leaf, one in zip(leaves, outcomes, strict=True)
-        ]
-    else:  # the hot path: what stands is the person's own last word
-        standings: Mapping[str, Standing] = state.leaves if state else {}
-        cases = [
-            Facts(
-                client,
-                policy,
-                asked,
-                node,
-                leaf,
-                standings.get(leaf.code) if leaf else None,
-                membership,
-                trusted,
-                now,
-                zone,
-            )
-            for leaf in leaves
-        ]
+    cases = [
+        Facts(client, policy, asked, node, leaf, membership, trusted, now, zone, *_said(state, leaf, policy, now, zone))
+        for leaf in leaves
+    ]
     objections = [reason for case in cases for reason in _objections(question, case)]
     if objections:
         return Verdict(False, tuple(dict.fromkeys(objections)), None)
     ends = [end for case in cases for end in _ends(case)]
     return Verdict(True, tuple([_ground(case) for case in cases]), min(ends) if ends else None)
+
+
+def _said(
+    state: SubjectState | None, leaf: Purpose | None, policy: Policy, now: datetime, zone: ZoneInfo
+) -> Outcome | tuple[Standing | None]:
+    """What stands for a leaf; with what it lacks, where more than the person's own last word counts."""
+    if state is None or leaf is None:
+        return (None,)
+    if hearing.is_needed(state):
+        return hearing.outcome(state, leaf, policy, now, zone)
+    return (state.leaves.get(leaf.code),)
 
 
 def _objections(question: Question, facts: Facts) -> list[Reason]:

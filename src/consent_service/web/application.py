@@ -18,6 +18,7 @@ from consent_service.web import (
     decisions,
     docs,
     guardianships,
+    handovers,
     keys,
     ledger,
     people,
@@ -36,6 +37,7 @@ from consent_service.web.slim import Slim
 _MODULES = (
     people,
     guardianships,
+    handovers,
     consents,
     asks,
     receipts,

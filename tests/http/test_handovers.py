@@ -1,0 +1,77 @@
+"""The forecast of who comes of age, and what happens then."""
+
+import pytest
+
+from consent_service.core.clients import Scope
+from tests.family import LEAVES, Family, prepare
+from tests.school import Json, School
+
+pytestmark = pytest.mark.anyio
+LEAF = LEAVES["any_refusal_wins"]
+BIRTHDAY = "2028-06-15"
+
+
+async def family(school: School, *steps: str, **policy: Json) -> Family:
+    await prepare(school, **policy)
+    made = Family(school, LEAF)
+    await made.born("minor")
+    for step in ("mother verified", "mother yes", *steps):
+        await made.happens(step)
+    return made
+
+
+async def forecast(school: School, until: str, more: str = "", key: str | None = None) -> Json:
+    response = await school.get(f"/v1/handovers?until={until}{more}", key=key)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+async def test_a_ward_is_forecast_until_the_day_itself(school: School) -> None:
+    made = await family(school)
+    assert await forecast(school, "2028-06-14") == {"items": [], "next": None}
+    (found,) = (await forecast(school, BIRTHDAY))["items"]
+    assert found == {
+        "subject": made.sub,
+        "of_age_on": BIRTHDAY,
+        "ends_at": "2028-06-14T15:00:00.000Z",
+        "purposes": [LEAF],
+    }
+    assert (await school.check(made.sub, LEAF))["expires_at"] == found["ends_at"]
+    await made.happens("child is 16")
+    assert (await forecast(school, BIRTHDAY))["items"] == []
+
+
+async def test_nobody_is_forecast_without_a_guardians_yes_or_without_being_seen(school: School) -> None:
+    made = await family(school)
+    crm = await school.key_for("crm", Scope.PEOPLE_READ, namespaces=["crm"])
+    other = await school.key_for("other", Scope.PEOPLE_READ, purposes=["surveys"])
+    for key in (crm, other):
+        assert (await forecast(school, BIRTHDAY, key=key))["items"] == []
+    await made.happens("mother no")
+    assert (await forecast(school, BIRTHDAY))["items"] == []
+
+
+async def test_the_forecast_comes_by_page(school: School) -> None:
+    made = await family(school)
+    page = await forecast(school, BIRTHDAY, "&limit=1")
+    assert page["next"] == made.sub
+    assert await forecast(school, BIRTHDAY, f"&limit=1&after={made.sub}") == {"items": [], "next": None}
+
+
+async def test_a_grace_period_lets_the_guardians_yes_go_on_for_so_many_days(school: School) -> None:
+    made = await family(school, "child is 16", handover_grace_days=30)
+    assert await school.why(made.sub, LEAF) == ["consent_granted"]
+    await made.happens("child + 29 days")
+    assert await school.why(made.sub, LEAF) == ["consent_granted"]
+    await made.happens("child + 1 days")
+    assert await school.why(made.sub, LEAF) == ["own_consent_required"]
+
+
+async def test_a_policy_may_keep_the_guardians_yes(school: School) -> None:
+    made = await family(school, handover="keep")
+    (found,) = (await forecast(school, BIRTHDAY))["items"]
+    assert found["ends_at"] is None
+    await made.happens("child is 16")
+    assert await school.why(made.sub, LEAF) == ["consent_granted"]
+    await made.happens("child no")
+    assert await school.why(made.sub, LEAF) == ["refused"]
