@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import asyncpg
+import hypothesis
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
@@ -19,6 +20,10 @@ from tests.postgres import Postgres
 from tests.school import School, open_school
 
 _numbers = count()
+
+
+hypothesis.settings.register_profile("suite", deadline=None)  # no test is pinned to a wall clock
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture
