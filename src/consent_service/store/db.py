@@ -1,6 +1,5 @@
 """The database: how it is opened, and the two kinds of transaction. This is the one place that commits."""
 
-import functools
 import logging
 import os
 import sqlite3
@@ -9,9 +8,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-import aiosqlite
 import asyncpg
 from sqlalchemy import Connection, Executable, Row, Table, TextClause, TextualSelect, event, make_url
 from sqlalchemy.engine import URL
@@ -24,15 +22,15 @@ from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from consent_service.core.errors import LedgerRolledBack, Unavailable
 from consent_service.core.ids import Entropy
-from consent_service.core.instants import from_text, to_text
+from consent_service.core.instants import from_text
 from consent_service.core.keyring import Keyring
 from consent_service.core.policy import Policy
+from consent_service.store.driver import Driver, driver_of
 
 Result = TypeVar("Result")
 Parameters = Mapping[str, object]
 Query = TypedReturnsRows[Any] | TextClause | TextualSelect
 _COMMAND_TIMEOUT = 5.0  # seconds; a lane gives up on its callers' behalf long before
-_SCAN_TIMEOUT = 300.0  # for a statement over whole tables
 _CONNECT_TIMEOUT = 1.5
 _BEGIN = {"postgresql": "BEGIN", "sqlite": "BEGIN IMMEDIATE"}
 _BEGIN_SNAPSHOT = {"postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ", "sqlite": "BEGIN IMMEDIATE"}
@@ -46,82 +44,6 @@ logger = logging.getLogger(__name__)
 
 class DataFault(Exception):
     """The database refused a row that the rules had let through; the transaction was rolled back."""
-
-
-class Driver(Protocol):
-    """The driver's own connection, for what runs at every check."""
-
-    async def fetch(self, statement: str, *arguments: object) -> Sequence[Sequence[Any]]:
-        """All rows of a statement."""
-
-    async def scan(self, statement: str, *arguments: object) -> Sequence[Sequence[Any]]:
-        """The same for a statement over whole tables, which takes its time."""
-
-    async def execute(self, statement: str) -> object:
-        """Run a statement that has no rows."""
-
-    async def insert(self, table: Table, rows: Sequence[Sequence[object]]) -> None:
-        """Insert rows, the cells in the order of the table's columns."""
-
-    async def upsert(self, table: Table, rows: Sequence[Sequence[object]]) -> None:
-        """The same, in place of the rows that have their primary keys."""
-
-
-def _upserting(table: Table, place: str) -> str:
-    names = [column.name for column in table.columns]
-    key = [column.name for column in table.primary_key]
-    told = ", ".join(f'"{name}" = excluded."{name}"' for name in names if name not in key)
-    into = f"{table.name} ({', '.join(map(_quoted, names))})"
-    places = ", ".join(f"{place}{number}" for number in range(1, len(names) + 1))
-    return f"INSERT INTO {into} VALUES ({places}) ON CONFLICT ({', '.join(map(_quoted, key))}) DO UPDATE SET {told}"
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'
-
-
-class _PostgresDriver:
-    def __init__(self, connection: Any) -> None:  # noqa: ANN401 (asyncpg has no types)
-        self.fetch = connection.fetch
-        self.scan = functools.partial(connection.fetch, timeout=_SCAN_TIMEOUT)
-        self.execute = connection.execute
-        self._copy = connection.copy_records_to_table
-        self._many = connection.executemany
-
-    async def insert(self, table: Table, rows: Sequence[Sequence[object]]) -> None:
-        """COPY: it takes Python less than half of what an INSERT takes, and PostgreSQL no more."""
-        await self._copy(table.name, records=rows, columns=[column.name for column in table.columns])
-
-    async def upsert(self, table: Table, rows: Sequence[Sequence[object]]) -> None:
-        await self._many(_upserting(table, "$"), rows)
-
-
-class _SqliteDriver:
-    def __init__(self, connection: aiosqlite.Connection) -> None:
-        self._connection = connection
-
-    async def fetch(self, statement: str, *arguments: object) -> Sequence[Sequence[Any]]:
-        return list(await self._connection.execute_fetchall(statement, [_cell(one) for one in arguments]))
-
-    scan = fetch
-
-    async def execute(self, statement: str) -> None:
-        await self._connection.execute_fetchall(statement)
-
-    async def insert(self, table: Table, rows: Sequence[Sequence[object]]) -> None:
-        names = ", ".join(f'"{column.name}"' for column in table.columns)
-        places = ", ".join("?" * len(table.columns))
-        await self._many(f"INSERT INTO {table.name} ({names}) VALUES ({places})", rows)
-
-    async def upsert(self, table: Table, rows: Sequence[Sequence[object]]) -> None:
-        await self._many(_upserting(table, "?"), rows)
-
-    async def _many(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
-        await self._connection.executemany(statement, [[_cell(cell) for cell in row] for row in rows])
-
-
-def _cell(value: object) -> object:
-    return to_text(value) if isinstance(value, datetime) else value
 
 
 @dataclass(slots=True)
@@ -237,7 +159,7 @@ class Database:
         """The same, trusted or not; for finding out whether it is to be trusted, and for nothing else."""
         with _translated():
             async with self.reading.connect() as connection:
-                driver = await _driver(connection)
+                driver = await driver_of(connection)
                 yield ReadTx(connection, driver, *self._given())
 
     def write(self) -> AbstractAsyncContextManager[WriteTx]:
@@ -266,7 +188,7 @@ class Database:
     async def _write(self, begin: Mapping[str, str]) -> AsyncIterator[WriteTx]:
         with _translated():
             async with self.writing.connect() as connection:
-                driver = await _driver(connection)
+                driver = await driver_of(connection)
                 try:
                     await driver.execute(begin[connection.dialect.name])
                     yield WriteTx(connection, driver, *self._given())
@@ -368,11 +290,6 @@ def _postgresql(url: URL) -> AsyncEngine:
         connection.driver_connection.add_log_listener(lambda _, message: heard.append(message.sqlstate))
 
     return engine
-
-
-async def _driver(connection: AsyncConnection) -> Driver:
-    raw: Any = (await connection.get_raw_connection()).driver_connection
-    return _SqliteDriver(raw) if connection.dialect.name == "sqlite" else _PostgresDriver(raw)
 
 
 async def _undo(connection: AsyncConnection, driver: Driver, error: BaseException) -> None:
