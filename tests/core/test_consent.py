@@ -11,8 +11,9 @@ from consent_service.core.consent import Action, Role, Standing, Statement, obje
 from consent_service.core.decision import RULES, Question, decide
 from consent_service.core.people import Identifier, Membership, MembershipStatus
 from consent_service.core.policy import SubjectKind
-from consent_service.core.projection import Leaves, SubjectState
+from consent_service.core.projection import SubjectState
 from consent_service.core.reasons import SENTENCES, Reason, ReasonCode, sentence
+from consent_service.core.standings import Leaves
 from consent_service.policies import shipped
 
 POLICY = shipped()

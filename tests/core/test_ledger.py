@@ -16,7 +16,8 @@ from consent_service.core.consent import Action, Method, NotApplied, Role, Stand
 from consent_service.core.guardianship import GuardianshipChange
 from consent_service.core.people import Membership, MembershipStatus
 from consent_service.core.policy import SubjectKind
-from consent_service.core.projection import Leaves, SubjectState, from_document, to_document
+from consent_service.core.projection import SubjectState, from_document, to_document
+from consent_service.core.standings import Leaves
 
 AT = datetime(2026, 11, 23, 2, 10, 11, 512000, tzinfo=UTC)
 SUB = "sub_00000000000000000000001001"

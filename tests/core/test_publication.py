@@ -16,9 +16,10 @@ from consent_service.core.decision import Question, decide
 from consent_service.core.people import Pseudonym
 from consent_service.core.policy import Basis, Policy, Purpose, SubjectKind, Text
 from consent_service.core.policy_file import from_document, to_document
-from consent_service.core.projection import Leaves, SubjectState
+from consent_service.core.projection import SubjectState
 from consent_service.core.publication import Declared
 from consent_service.core.reasons import ReasonCode
+from consent_service.core.standings import Leaves
 from consent_service.policies import shipped
 
 SHIPPED = shipped()

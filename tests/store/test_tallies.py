@@ -9,7 +9,8 @@ import pytest
 from consent_service.core.consent import Action, Standing, Tally
 from consent_service.core.people import Membership, MembershipStatus
 from consent_service.core.policy import SubjectKind
-from consent_service.core.projection import Leaves, SubjectState, to_document
+from consent_service.core.projection import SubjectState, to_document
+from consent_service.core.standings import Leaves
 from consent_service.store import tallies
 from consent_service.store.tables import subject_identifier, subject_state
 from tests.school import School

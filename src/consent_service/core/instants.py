@@ -49,6 +49,16 @@ def from_milliseconds(count: int) -> datetime:
     return _EPOCH + count * _MILLISECOND
 
 
+def optional_milliseconds(moment: datetime | None) -> int | None:
+    """The same, where there may be none."""
+    return None if moment is None else to_milliseconds(moment)
+
+
+def optional_instant(count: int | None) -> datetime | None:
+    """Read what `optional_milliseconds` wrote."""
+    return None if count is None else from_milliseconds(count)
+
+
 def local_date(moment: datetime, zone: ZoneInfo) -> date:
     """The calendar day on the school's wall at this instant; UTC's where the calendar ends before the wall."""
     try:

@@ -2,114 +2,25 @@
 
 import functools
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from consent_service.core import consent, ledger
-from consent_service.core.consent import Action, Standing, Statement
+from consent_service.core.consent import Action, Statement
 from consent_service.core.guardianship import Guardianship, GuardianshipChange, Guardianships
-from consent_service.core.instants import from_milliseconds, from_text, to_milliseconds
+from consent_service.core.instants import from_text, optional_instant, optional_milliseconds, to_milliseconds
 from consent_service.core.people import Membership, MembershipStatus
 from consent_service.core.policy import SubjectKind
+from consent_service.core.standings import ACTIONS, LeafRow, Leaves, Voices, compact, voices_text
 from consent_service.core.voices import OWN
-
-ACTIONS = (Action.GRANT, Action.REFUSE, Action.WITHDRAW)
-"""What the first cell of a leaf's row stands for."""
 
 _NUMBERS: Mapping[str, int] = {action.value: number for number, action in enumerate(ACTIONS)}
 _GRANT = _NUMBERS[Action.GRANT]
-_JSON = json.JSONDecoder()
-_COMPACT = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False)
 
-LeafRow = tuple[int, int, int, int | None, int, int | None]
 GuardianRow = tuple[str, int | None, int | None, bool, int | None]
 """Of a guardianship: guardian, from, until, whether it is verified, since when it is blocked; in milliseconds."""
-
-
-class Leaves(Mapping[str, Standing]):
-    """What stands, leaf by leaf, read from the document only where it is asked for: a check asks for one of many.
-
-    `text` are the members of a JSON object as `to_document` writes them: compact, sorted, codes without escapes.
-
-    NOTE: a row is [action, index, made_at, expires_at, wording, last_no_at], instants in milliseconds since 1970.
-    """
-
-    __slots__ = ("text",)
-
-    def __init__(self, text: str = "") -> None:
-        self.text = text
-
-    def __getitem__(self, leaf: str) -> Standing:
-        """What stands for one leaf."""
-        begin = self._row_of(leaf)
-        if begin < 0:
-            raise KeyError(leaf)
-        row, _ = _JSON.raw_decode(self.text, begin)
-        return _from_row(*row)
-
-    def __iter__(self) -> Iterator[str]:
-        """The leaves that were ever decided."""
-        return iter(self._rows())
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self._rows())
-
-    def changed(self, standings: Mapping[str, Standing]) -> "Leaves":
-        """The same, with these leaves as they stand now; the others' rows are not read where none is new."""
-        rows = {leaf: _to_row(standing) for leaf, standing in standings.items()}
-        if any(self._row_of(leaf) < 0 for leaf in rows):
-            return Leaves(_compact(self._rows() | rows)[1:-1])
-        changed = Leaves(self.text)
-        for leaf, row in rows.items():
-            begin = changed._row_of(leaf)
-            end = changed.text.index("]", begin) + 1
-            changed.text = changed.text[:begin] + _compact(row) + changed.text[end:]
-        return changed
-
-    def _row_of(self, leaf: str) -> int:
-        """Where a leaf's row begins; negative where it has none."""
-        found = self.text.find(f'"{leaf}":[')
-        return found if found < 0 else found + len(leaf) + len('"":')
-
-    def _rows(self) -> dict[str, LeafRow]:
-        rows: dict[str, LeafRow] = json.loads(f"{{{self.text}}}")
-        return rows
-
-
-class Voices:
-    """Who said what, for the leaves about which a guardian ever spoke; of the others, `Leaves` says it all.
-
-    `text` are the items of a JSON array, ordered by leaf and speaker; the person's own voice has the empty speaker.
-
-    NOTE: an item is [leaf, speaker, …] and goes on as a row of `Leaves` does.
-    """
-
-    __slots__ = ("text",)
-
-    def __init__(self, text: str = "") -> None:
-        self.text = text
-
-    def of(self, leaf: str) -> dict[str, Standing]:
-        """What each speaker said about a leaf; empty if no guardian ever did."""
-        found, begin = {}, self.text.find(f'["{leaf}",')
-        while begin >= 0 and self.text.startswith(f'["{leaf}",', begin):
-            row, end = _JSON.raw_decode(self.text, begin)
-            found[row[1]] = _from_row(*row[2:])
-            begin = end + 1
-        return found
-
-    def changed(self, said: Mapping[tuple[str, str], Standing]) -> "Voices":
-        """The same, with what was said about a leaf by a speaker."""
-        rows = {(row[0], row[1]): row for row in json.loads(f"[{self.text}]")}
-        rows |= {about: [*about, *_to_row(standing)] for about, standing in said.items()}
-        return Voices(_voices_text(rows))
-
-
-def _voices_text(rows: Mapping[tuple[str, str], Sequence[object]]) -> str:
-    return _compact([rows[about] for about in sorted(rows)])[1:-1]
 
 
 _SILENCE = Voices()
@@ -224,8 +135,8 @@ def to_document(state: SubjectState) -> str:
 
 
 def _document(head: str, leaves: str, membership: Sequence[str | None], namespaces: Mapping[str, int]) -> str:
-    names = _compact(dict(namespaces))
-    return f'{head}{_LEAVES}{leaves}{_FACTS}{_compact(membership)},"namespaces":{names}}}'
+    names = compact(dict(namespaces))
+    return f'{head}{_LEAVES}{leaves}{_FACTS}{compact(membership)},"namespaces":{names}}}'
 
 
 def _head_text(kind: str, born: date | None, guardians: Mapping[str, GuardianRow], voices: str) -> str:
@@ -235,7 +146,7 @@ def _head_text(kind: str, born: date | None, guardians: Mapping[str, GuardianRow
     member that is not from the entries' bodies. It, `guardians` and `heard` are there only if something is in them.
     """
     day = f'"born":{born.toordinal()},' if born else ""
-    of_guardians = f'"guardians":{_compact(dict(guardians))},' if guardians else ""
+    of_guardians = f'"guardians":{compact(dict(guardians))},' if guardians else ""
     heard = f"{_HEARD}{voices}{_END_OF_HEARD}" if voices else ""
     return f'{{{day}{of_guardians}{heard}"kind":"{kind}"'
 
@@ -281,8 +192,8 @@ class Fold:
 
     def document(self) -> str:
         """The document as `to_document` writes it."""
-        head = _head_text(self._kind, self.born, self._guardians, _voices_text(self._voices) if self._voices else "")
-        return _document(head, _compact(self._rows)[1:-1], self._membership, self._namespaces)
+        head = _head_text(self._kind, self.born, self._guardians, voices_text(self._voices) if self._voices else "")
+        return _document(head, compact(self._rows)[1:-1], self._membership, self._namespaces)
 
     def _guard(self, body: Mapping[str, Any]) -> None:
         """The rule is that of `_with_guardianship`."""
@@ -361,11 +272,19 @@ def _head(text: str) -> tuple[SubjectKind, date | None, Guardianships]:
 def _guardianship(
     guardian: str, from_: int | None, until: int | None, is_verified: bool, blocked_at: int | None
 ) -> Guardianship:
-    return Guardianship(guardian, _moment(from_), _moment(until), is_verified, _moment(blocked_at))
+    return Guardianship(
+        guardian, optional_instant(from_), optional_instant(until), is_verified, optional_instant(blocked_at)
+    )
 
 
 def _guardian_row(one: Guardianship) -> GuardianRow:
-    return one.guardian, _optional(one.from_), _optional(one.until), one.is_verified, _optional(one.blocked_at)
+    return (
+        one.guardian,
+        optional_milliseconds(one.from_),
+        optional_milliseconds(one.until),
+        one.is_verified,
+        optional_milliseconds(one.blocked_at),
+    )
 
 
 @functools.lru_cache(maxsize=4096)
@@ -375,39 +294,3 @@ def _facts(text: str) -> tuple[Membership, Mapping[str, int]]:
     status, ended_on = read["membership"]
     membership = Membership(MembershipStatus(status), date.fromisoformat(ended_on) if ended_on else None)
     return membership, MappingProxyType(read["namespaces"])
-
-
-def _compact(value: object) -> str:
-    return _COMPACT.encode(value)
-
-
-def _to_row(standing: Standing) -> LeafRow:
-    return (
-        ACTIONS.index(standing.action),
-        standing.index,
-        to_milliseconds(standing.made_at),
-        _optional(standing.expires_at),
-        standing.wording,
-        _optional(standing.last_no_at),
-    )
-
-
-def _from_row(
-    action: int, index: int, made_at: int, expires_at: int | None, wording: int, last_no_at: int | None
-) -> Standing:
-    return Standing(
-        ACTIONS[action],
-        index,
-        from_milliseconds(made_at),
-        _moment(expires_at),
-        wording,
-        _moment(last_no_at),
-    )
-
-
-def _moment(count: int | None) -> datetime | None:
-    return None if count is None else from_milliseconds(count)
-
-
-def _optional(moment: datetime | None) -> int | None:
-    return None if moment is None else to_milliseconds(moment)

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from consent_service.core.consent import Action, Tally
 from consent_service.core.instants import to_milliseconds
-from consent_service.core.projection import ACTIONS
+from consent_service.core.standings import ACTIONS
 from consent_service.store.db import ReadTx
 
 _SEEN_POSTGRESQL = """($3::text[] IS NULL OR EXISTS (

@@ -1,0 +1,129 @@
+"""What stands for a subject's leaves, as the text of which a state's document is made, and read from it again."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from consent_service.core.consent import Action, Standing
+from consent_service.core.instants import from_milliseconds, optional_instant, optional_milliseconds, to_milliseconds
+
+ACTIONS = (Action.GRANT, Action.REFUSE, Action.WITHDRAW)
+"""What the first cell of a leaf's row stands for."""
+
+_JSON = json.JSONDecoder()
+_COMPACT = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False)
+
+LeafRow = tuple[int, int, int, int | None, int, int | None]
+
+
+class Leaves(Mapping[str, Standing]):
+    """What stands, leaf by leaf, read from the document only where it is asked for: a check asks for one of many.
+
+    `text` are the members of a JSON object as `to_document` writes them: compact, sorted, codes without escapes.
+
+    NOTE: a row is [action, index, made_at, expires_at, wording, last_no_at], instants in milliseconds since 1970.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str = "") -> None:
+        self.text = text
+
+    def __getitem__(self, leaf: str) -> Standing:
+        """What stands for one leaf."""
+        begin = self._row_of(leaf)
+        if begin < 0:
+            raise KeyError(leaf)
+        row, _ = _JSON.raw_decode(self.text, begin)
+        return _from_row(*row)
+
+    def __iter__(self) -> Iterator[str]:
+        """The leaves that were ever decided."""
+        return iter(self._rows())
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._rows())
+
+    def changed(self, standings: Mapping[str, Standing]) -> "Leaves":
+        """The same, with these leaves as they stand now; the others' rows are not read where none is new."""
+        rows = {leaf: _to_row(standing) for leaf, standing in standings.items()}
+        if any(self._row_of(leaf) < 0 for leaf in rows):
+            return Leaves(compact(self._rows() | rows)[1:-1])
+        changed = Leaves(self.text)
+        for leaf, row in rows.items():
+            begin = changed._row_of(leaf)
+            end = changed.text.index("]", begin) + 1
+            changed.text = changed.text[:begin] + compact(row) + changed.text[end:]
+        return changed
+
+    def _row_of(self, leaf: str) -> int:
+        """Where a leaf's row begins; negative where it has none."""
+        found = self.text.find(f'"{leaf}":[')
+        return found if found < 0 else found + len(leaf) + len('"":')
+
+    def _rows(self) -> dict[str, LeafRow]:
+        rows: dict[str, LeafRow] = json.loads(f"{{{self.text}}}")
+        return rows
+
+
+class Voices:
+    """Who said what, for the leaves about which a guardian ever spoke; of the others, `Leaves` says it all.
+
+    `text` are the items of a JSON array, ordered by leaf and speaker; the person's own voice has the empty speaker.
+
+    NOTE: an item is [leaf, speaker, …] and goes on as a row of `Leaves` does.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str = "") -> None:
+        self.text = text
+
+    def of(self, leaf: str) -> dict[str, Standing]:
+        """What each speaker said about a leaf; empty if no guardian ever did."""
+        found, begin = {}, self.text.find(f'["{leaf}",')
+        while begin >= 0 and self.text.startswith(f'["{leaf}",', begin):
+            row, end = _JSON.raw_decode(self.text, begin)
+            found[row[1]] = _from_row(*row[2:])
+            begin = end + 1
+        return found
+
+    def changed(self, said: Mapping[tuple[str, str], Standing]) -> "Voices":
+        """The same, with what was said about a leaf by a speaker."""
+        rows = {(row[0], row[1]): row for row in json.loads(f"[{self.text}]")}
+        rows |= {about: [*about, *_to_row(standing)] for about, standing in said.items()}
+        return Voices(voices_text(rows))
+
+
+def voices_text(rows: Mapping[tuple[str, str], Sequence[object]]) -> str:
+    """The text of `Voices` of these rows, by leaf and speaker."""
+    return compact([rows[about] for about in sorted(rows)])[1:-1]
+
+
+def compact(value: object) -> str:
+    """JSON without a space, its members sorted: equal values give equal text."""
+    return _COMPACT.encode(value)
+
+
+def _to_row(standing: Standing) -> LeafRow:
+    return (
+        ACTIONS.index(standing.action),
+        standing.index,
+        to_milliseconds(standing.made_at),
+        optional_milliseconds(standing.expires_at),
+        standing.wording,
+        optional_milliseconds(standing.last_no_at),
+    )
+
+
+def _from_row(
+    action: int, index: int, made_at: int, expires_at: int | None, wording: int, last_no_at: int | None
+) -> Standing:
+    return Standing(
+        ACTIONS[action],
+        index,
+        from_milliseconds(made_at),
+        optional_instant(expires_at),
+        wording,
+        optional_instant(last_no_at),
+    )
