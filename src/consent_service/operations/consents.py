@@ -1,4 +1,4 @@
-"""Recording statements, and reading what stands."""
+"""Recording statements: what people say, each of it an entry, whatever comes of it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,21 +9,22 @@ from pydantic import TypeAdapter
 
 from consent_service.core import consent, hearing, ids, ledger
 from consent_service.core.clients import Client, Scope, authenticated
-from consent_service.core.consent import Action, Method, NotApplied, Role, Statement, StateName
+from consent_service.core.consent import Action, Method, NotApplied, Role, Statement
 from consent_service.core.errors import ClientNotPermitted, ConsentError, Fault, InvalidInput, SubjectNotFound
 from consent_service.core.people import Identifier, Pseudonym, Reference
 from consent_service.core.policy import Policy, Purpose, SubjectKind
 from consent_service.core.projection import SubjectState
 from consent_service.core.voices import Majority
-from consent_service.operations import guardianships, past, people, policies
+from consent_service.operations import guardianships, people, policies
 from consent_service.operations.checks import policy_of, visible
 from consent_service.operations.people import NewSubject
+from consent_service.operations.standings import LeafState, leaf_state
 from consent_service.store import idempotency, projection
 from consent_service.store import ledger as ledger_store
 from consent_service.store import policies as policy_store
 from consent_service.store.db import ReadTx, WriteTx
 from consent_service.store.idempotency import Attempt, FirstAnswer
-from consent_service.store.ledger import Append, Entry
+from consent_service.store.ledger import Append
 
 CLOCK_SKEW = timedelta(seconds=60)
 """How far ahead of our clock a statement may claim to have been made."""
@@ -74,32 +75,11 @@ class RecordedEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class LeafState:
-    """What stands for one leaf."""
-
-    state: StateName
-    index: int | None
-    made_at: datetime | None
-    expires_at: datetime | None
-    wording: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class Recorded:
     """The answer to a call: its entries, what stands now for the leaves that they name, and the ledger's size."""
 
     subject: str
     entries: tuple[RecordedEntry, ...]
-    states: dict[str, LeafState]
-    as_of: int
-
-
-@dataclass(frozen=True, slots=True)
-class States:
-    """What stands for every leaf of the policy in force, the never-asked ones too."""
-
-    subject: str
-    policy_version: str
     states: dict[str, LeafState]
     as_of: int
 
@@ -268,62 +248,6 @@ class _Desk:
         shown = {leaf.code: leaf for purpose in purposes for leaf in purpose.leaves}
         now = {code: self._policy.find(code) or leaf for code, leaf in shown.items()}
         return {code: leaf_state(state, leaf, self._policy, self._append.at, self._zone) for code, leaf in now.items()}
-
-
-async def states(tx: ReadTx, client: Client, who: Pseudonym, *, zone: ZoneInfo) -> States:
-    """What stands for a subject, leaf by leaf. Raises SubjectNotFound."""
-    subject, as_of = await people.seen(tx, client, who)
-    policy = (await policies.in_force(tx)).policy
-    return States(subject.subject, policy.version, _of_leaves(client, policy, subject, tx.now, zone), as_of)
-
-
-def _of_leaves(
-    client: Client, policy: Policy, state: SubjectState, now: datetime, zone: ZoneInfo
-) -> dict[str, LeafState]:
-    asked = [leaf for leaf in policy.leaves if client.may_ask_for(leaf.code)]
-    return {leaf.code: leaf_state(state, leaf, policy, now, zone) for leaf in asked}
-
-
-async def states_at(tx: ReadTx, client: Client, who: Pseudonym, at: datetime | int, *, zone: ZoneInfo) -> States:
-    """What stood for a subject at an instant or at a size of the ledger, under the policy in force then.
-
-    Raises ScopeMissing without `audit:read`, SubjectNotFound, or InvalidInput for a moment that never was.
-    """
-    authenticated(client, Scope.AUDIT_READ, tx.now)
-    subject = (await people.seen(tx, client, who))[0].subject
-    then = await past.moment_of(tx, at, pointer="query/at")
-    state = visible(await past.state_at(tx, subject, then.as_of), client)
-    if state is None:
-        raise SubjectNotFound("No subject that you may see had this reference then.")
-    policy = await past.policy_at(tx, then)
-    return States(subject, policy.version, _of_leaves(client, policy, state, then.at, zone), then.as_of)
-
-
-async def history(
-    tx: ReadTx, client: Client, who: Pseudonym, *, after: int, limit: int
-) -> tuple[list[Entry], int | None]:
-    """A subject's statements in the order in which they were recorded, and the index to go on after.
-
-    Statements about purposes that the client is not registered for are left out. Raises SubjectNotFound.
-    """
-    subject = (await people.seen(tx, client, who))[0].subject
-    entries = await ledger_store.entries_of(tx, subject, kinds=["statement"], after=after, limit=limit + 1)
-    page = entries[:limit]
-    shown = [
-        entry
-        for entry in page
-        if isinstance(entry.body, ledger.StatementMade) and client.may_ask_for(entry.body.purpose)
-    ]
-    return shown, page[-1].index if len(entries) > limit else None
-
-
-def leaf_state(state: SubjectState, leaf: Purpose, policy: Policy, now: datetime, zone: ZoneInfo) -> LeafState:
-    """What stands for one leaf of a policy at an instant, and rests on what."""
-    found = hearing.outcome(state, leaf, policy, now, zone)
-    name, standing = hearing.state_name(found, leaf, now), found.standing
-    if standing is None:
-        return LeafState(name, None, None, None, None)
-    return LeafState(name, standing.index, standing.made_at, standing.expires_at, standing.wording)
 
 
 def _attempt(call: Call, client: Client | None) -> Attempt | None:

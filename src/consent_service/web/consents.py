@@ -11,7 +11,7 @@ from consent_service.core import ledger
 from consent_service.core.clients import Scope
 from consent_service.core.consent import Action, Method, NotApplied, Role, StateName
 from consent_service.examples import SUBJECT
-from consent_service.operations import consents
+from consent_service.operations import standings
 from consent_service.operations.consents import Call, Recorded, Said
 from consent_service.store.ledger import Entry
 from consent_service.web.auth import with_scope
@@ -208,8 +208,8 @@ async def states(
 ) -> StatesOut:
     """Every purpose of the policy with what stands for it now, including those the person was never asked about."""
     if at is None:
-        return StatesOut.model_validate(await reader.run(consents.states, pseudonym(sub), zone=reader.room.zone))
-    return StatesOut.model_validate(await reader.run(consents.states_at, pseudonym(sub), at, zone=reader.room.zone))
+        return StatesOut.model_validate(await reader.run(standings.states, pseudonym(sub), zone=reader.room.zone))
+    return StatesOut.model_validate(await reader.run(standings.states_at, pseudonym(sub), at, zone=reader.room.zone))
 
 
 @router.get(
@@ -225,7 +225,7 @@ async def history(
     limit: Limit = 100,
 ) -> HistoryOut:
     """All statements in the order in which they were recorded, a page at a time."""
-    entries, following = await reader.run(consents.history, pseudonym(sub), after=after, limit=limit)
+    entries, following = await reader.run(standings.history, pseudonym(sub), after=after, limit=limit)
     return HistoryOut(items=[_statement(entry) for entry in entries], next=following)
 
 
