@@ -6,7 +6,8 @@ import pytest
 
 from consent_service import policies
 from consent_service.core.policy import SubjectKind
-from consent_service.core.policy_file import PolicyFileError, from_document, parse, to_document
+from consent_service.core.policy_file import from_document, parse, to_document
+from consent_service.core.policy_yaml import PolicyFileError
 
 FOLDER = resources.files(policies)
 SOURCE = (FOLDER / policies.SOURCE).read_bytes()

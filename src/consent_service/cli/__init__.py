@@ -10,7 +10,7 @@ from consent_service.cli.commands import app
 from consent_service.cli.remote import RemoteProblem
 from consent_service.core.errors import ConsentError
 from consent_service.core.keys import KeyFault
-from consent_service.core.policy_file import PolicyFileError
+from consent_service.core.policy_yaml import PolicyFileError
 from consent_service.store.lock import DatabaseInUse
 
 _FAILED, _IN_USE = 1, 75  # 75 is EX_TEMPFAIL of sysexits.h

@@ -14,7 +14,8 @@ from consent_service.cli.commands import AsJson, app, console, reading, writing
 from consent_service.core import publication
 from consent_service.core.instants import to_text
 from consent_service.core.policy import Policy, Purpose, Source
-from consent_service.core.policy_file import PolicyFileError, parse, to_document
+from consent_service.core.policy_file import parse, to_document
+from consent_service.core.policy_yaml import PolicyFileError
 from consent_service.core.publication import Declared, Publication
 from consent_service.operations import policies, publications
 from consent_service.operations.publications import Proposal

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Annotated, Self
 
-import yaml
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -38,24 +37,11 @@ from consent_service.core.policy import (
     Text,
     Wording,
 )
-
-JsonObject = dict[str, JsonValue]
-Path = tuple[str | int, ...]
+from consent_service.core.policy_yaml import JsonObject, Path, PolicyFileError, line_of, located
 
 _Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 _LONGEST_CODE = 200
 _Line = Annotated[str, Field(min_length=1, max_length=4000)]
-
-
-class PolicyFileError(ValueError):
-    """A policy that cannot be taken: where it is wrong, by line and by the path of members, and what would be right."""
-
-    def __init__(self, name: str, line: int | None, sentence: str, path: Path = ()) -> None:
-        super().__init__(f"{name}:{line}: {sentence}" if line else f"{name}: {sentence}")
-        self.name = name
-        self.line = line
-        self.sentence = sentence
-        self.path = path
 
 
 class _Node(BaseModel):
@@ -198,12 +184,7 @@ def parse(text: str, *, name: str, source_text: bytes | None = None) -> Policy:
 
     Raises PolicyFileError with the file's name, the line and a sentence.
     """
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise _not_yaml(name, error) from None
-    lines: dict[Path, int] = {}
-    document = _plain(name, root, (), lines)
+    document, lines = located(text, name=name)
     return _policy(document, name, lines, source_text)
 
 
@@ -271,9 +252,9 @@ def _policy(document: JsonValue, name: str, lines: Mapping[Path, int], source_te
         first = error.errors()[0]
         path = first["loc"]
         sentence = _sentence(path, first["type"], first["msg"])
-        raise PolicyFileError(name, _line_of(path, lines), sentence, path) from None
+        raise PolicyFileError(name, line_of(path, lines), sentence, path) from None
     for path, sentence in (*_duplicates(read), *_unsorted(read), *_strayed(read, source_text)):
-        raise PolicyFileError(name, _line_of(path, lines), sentence, path)
+        raise PolicyFileError(name, line_of(path, lines), sentence, path)
     return read.made()
 
 
@@ -349,57 +330,3 @@ def _sentence(path: Path, kind: str, message: str) -> str:
     member = next((str(step) for step in reversed(path) if isinstance(step, str)), "the policy")
     known = _SENTENCES.get(kind)
     return known.format(member=member) if known else f"`{member}`: {message.removeprefix('Value error, ')}"
-
-
-def _line_of(path: Path, lines: Mapping[Path, int]) -> int | None:
-    """The line of the nearest member on the way to the root."""
-    while path and path not in lines:
-        path = path[:-1]
-    return lines.get(path)
-
-
-def _plain(name: str, node: yaml.Node | None, path: Path, lines: dict[Path, int]) -> JsonValue:
-    """The YAML node as plain JSON, each member's line noted. A scalar stays text unless it is a number or a boolean."""
-    if node is None:
-        raise PolicyFileError(name, None, "the file is empty")
-    line = node.start_mark.line + 1
-    lines.setdefault(path, line)
-    if isinstance(node, yaml.MappingNode):
-        return _mapping(name, node, path, lines)
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(name, item, (*path, i), lines) for i, item in enumerate(node.value)]
-    return _scalar(name, node, line)
-
-
-def _mapping(name: str, node: yaml.MappingNode, path: Path, lines: dict[Path, int]) -> JsonObject:
-    made: JsonObject = {}
-    for key_node, value_node in node.value:
-        key, line = str(key_node.value), key_node.start_mark.line + 1
-        if key in made:
-            raise PolicyFileError(name, line, f"`{key}` stands here twice; keep one")
-        lines[(*path, key)] = line
-        made[key] = _plain(name, value_node, (*path, key), lines)
-    return made
-
-
-def _scalar(name: str, node: yaml.Node, line: int) -> JsonValue:
-    kind, text = node.tag.rpartition(":")[2], str(node.value)
-    try:
-        match kind:
-            case "int":
-                return int(text)
-            case "bool":
-                return {"true": True, "false": False}[text.lower()]
-            case "null":
-                return None
-            case _:
-                return text
-    except (KeyError, ValueError):
-        raise PolicyFileError(
-            name, line, f"write {text} as a plain number, true or false, or put it in quotes"
-        ) from None
-
-
-def _not_yaml(name: str, error: yaml.YAMLError) -> PolicyFileError:
-    mark = getattr(error, "problem_mark", None)
-    return PolicyFileError(name, mark and mark.line + 1, f"this is not YAML: {getattr(error, 'problem', 'unreadable')}")

@@ -8,7 +8,8 @@ from pydantic import ConfigDict, Field, JsonValue
 from consent_service.core.clients import Scope
 from consent_service.core.errors import Fault, InvalidInput
 from consent_service.core.policy import Policy
-from consent_service.core.policy_file import PolicyFileError, from_document
+from consent_service.core.policy_file import from_document
+from consent_service.core.policy_yaml import PolicyFileError
 from consent_service.core.publication import Declared, Publication
 from consent_service.examples import PUBLICATION
 from consent_service.operations import publications
