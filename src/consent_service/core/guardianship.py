@@ -36,6 +36,16 @@ class GuardianshipChange(StrEnum):
     UNBLOCKED = "unblocked"
 
 
+class GuardianshipStatus(StrEnum):
+    """Whether the guardian may speak for the ward now, and why not."""
+
+    CURRENT = "current"
+    UNVERIFIED = "unverified"
+    BLOCKED = "blocked"
+    ENDED = "ended"
+    NOT_BEGUN = "not_begun"
+
+
 class Authority(StrEnum):
     """What a person may say for a ward: grants count from a verified one only."""
 
@@ -62,6 +72,10 @@ class Guardianship:
         """Whether it has begun and is not over."""
         return (self.from_ is None or self.from_ <= now) and (self.until is None or now < self.until)
 
+    def is_over(self, now: datetime) -> bool:
+        """Whether it has ended."""
+        return self.until is not None and self.until <= now
+
     def overlaps(self, other: "Guardianship") -> bool:
         """Whether there is an instant at which both are current."""
         return _before(self.from_, other.until) and _before(other.from_, self.until)
@@ -71,6 +85,16 @@ class Guardianship:
         if self.blocked_at is not None or not self.is_current(now):
             return Authority.NONE
         return Authority.VERIFIED if self.is_verified else Authority.UNVERIFIED
+
+    def status(self, now: datetime) -> GuardianshipStatus:
+        """Whether the guardian may speak now, and why not."""
+        if self.is_over(now):
+            return GuardianshipStatus.ENDED
+        if self.blocked_at is not None:
+            return GuardianshipStatus.BLOCKED
+        if not self.is_current(now):
+            return GuardianshipStatus.NOT_BEGUN
+        return GuardianshipStatus.CURRENT if self.is_verified else GuardianshipStatus.UNVERIFIED
 
 
 Guardianships = Mapping[str, Guardianship]

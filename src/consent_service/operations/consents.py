@@ -15,7 +15,7 @@ from consent_service.core.people import Identifier, Pseudonym, Reference
 from consent_service.core.policy import Policy, Purpose, SubjectKind
 from consent_service.core.projection import SubjectState
 from consent_service.core.voices import Majority
-from consent_service.operations import guardianships, people, policies
+from consent_service.operations import people, policies
 from consent_service.operations.checks import policy_of, visible
 from consent_service.operations.people import NewSubject
 from consent_service.operations.standings import LeafState, leaf_state
@@ -178,7 +178,7 @@ class _Desk:
         state = self._append.changes.states[known] if known else self._unknown(call)
         for statement in statements:
             if statement.action is Action.GRANT:
-                guardianships.refuse_idle_grant(state, statement, speaker, self._majority(state), self._append.at)
+                hearing.refuse_idle_grant(state, statement, speaker, self._majority(state), self._append.at)
 
     def _unknown(self, call: Call) -> SubjectState:
         namespace = call.subject.namespace if isinstance(call.subject, Identifier) else ""
@@ -194,9 +194,9 @@ class _Desk:
         now, is_minor = self._append.at, self._majority(state).is_minor(self._append.at)
         why: dict[str, NotApplied | None] = {}
         for leaf in statement.wordings:
-            said = guardianships.said_before(state, leaf, speaker) if is_minor else state.leaves.get(leaf)
+            said = hearing.said_before(state, leaf, speaker) if is_minor else state.leaves.get(leaf)
             why[leaf] = consent.objection_to(statement, said, noes.get(leaf), now, is_authorised=is_minor)
-            if is_minor and guardianships.lifts_nothing(statement, said):
+            if is_minor and hearing.lifts_nothing(statement, said):
                 why[leaf] = NotApplied.GUARDIAN_REQUIRED
         return why
 

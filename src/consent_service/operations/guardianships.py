@@ -1,25 +1,21 @@
 """Guardianships: recording them, verifying, ending and blocking them, and who may speak for a ward."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from consent_service.core import ledger
 from consent_service.core.clients import Client
-from consent_service.core.consent import Action, Role, Standing, Statement
 from consent_service.core.errors import (
-    GuardianRequired,
     GuardianshipNotFound,
     InvalidInput,
-    OwnConsentRequired,
     SubjectNotFound,
 )
 from consent_service.core.guardianship import (
-    Authority,
     Guardianship,
     GuardianshipChange,
+    GuardianshipStatus,
     guardianship_id,
     number_of,
     ward_of,
@@ -28,7 +24,6 @@ from consent_service.core.instants import from_text, start_of_day, to_text
 from consent_service.core.people import Pseudonym, Reference, pseudonym
 from consent_service.core.policy import SubjectKind
 from consent_service.core.projection import SubjectState
-from consent_service.core.voices import OWN, Majority
 from consent_service.operations import people
 from consent_service.operations.clients import recorder
 from consent_service.store import ledger as ledger_store
@@ -41,16 +36,6 @@ EARLIEST, LATEST = date(1900, 1, 1), date(2200, 1, 1)
 
 Day = date | datetime
 """A day at the school, from its beginning, or an instant."""
-
-
-class GuardianshipStatus(StrEnum):
-    """Whether the guardian may speak for the ward now, and why not."""
-
-    CURRENT = "current"
-    UNVERIFIED = "unverified"
-    BLOCKED = "blocked"
-    ENDED = "ended"
-    NOT_BEGUN = "not_begun"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,15 +169,11 @@ async def _refuse_circle(tx: ReadTx, ward: str, guardian: SubjectState) -> None:
     """Nobody is, by however many steps, the guardian of their own guardian; ended ones do not count."""
     seen, above = {guardian.subject}, [guardian]
     while above:
-        found = {one.guardian for state in above for one in state.guardianships.values() if not _is_over(one, tx.now)}
+        found = {one.guardian for state in above for one in state.guardianships.values() if not one.is_over(tx.now)}
         if ward in found:
             raise InvalidInput.at("/guardian", "the ward is a guardian of this guardian, which makes a circle")
         above = list((await projection.states_of(tx, found - seen)).values())
         seen |= found
-
-
-def _is_over(one: Guardianship, now: datetime) -> bool:
-    return one.until is not None and one.until <= now
 
 
 def _after(before: Guardianship, step: Step, now: datetime, zone: ZoneInfo) -> Guardianship:
@@ -284,7 +265,7 @@ def _described(ward: SubjectState, name: str, detail: Mapping[str, str], now: da
         one.guardian,
         ward.subject,
         detail.get("relation"),
-        _status(one, now),
+        one.status(now),
         one.is_verified,
         detail.get("verified_by") if one.is_verified else None,
         from_text(verified_at) if verified_at else None,
@@ -293,64 +274,3 @@ def _described(ward: SubjectState, name: str, detail: Mapping[str, str], now: da
         blocked,
         detail.get("reference") if blocked else None,
     )
-
-
-def _status(one: Guardianship, now: datetime) -> GuardianshipStatus:
-    if _is_over(one, now):
-        return GuardianshipStatus.ENDED
-    if one.blocked_at is not None:
-        return GuardianshipStatus.BLOCKED
-    if not one.is_current(now):
-        return GuardianshipStatus.NOT_BEGUN
-    is_verified = one.authority(now) is Authority.VERIFIED
-    return GuardianshipStatus.CURRENT if is_verified else GuardianshipStatus.UNVERIFIED
-
-
-def said_before(state: SubjectState, leaf: str, speaker: str | None) -> Standing | None:
-    """What this very speaker, None for the person themself, said about a leaf before."""
-    voices = state.voices.of(leaf)
-    own = {OWN: state.leaves[leaf]} if leaf in state.leaves else {}
-    return (voices or own).get(speaker or OWN)
-
-
-def lifts_nothing(statement: Statement, said: Standing | None) -> bool:
-    """Whether this is a minor's own yes that has no own no to lift: that is all that it could do."""
-    own_yes = statement.action is Action.GRANT and statement.role is not Role.GUARDIAN
-    return own_yes and (said is None or said.action is Action.GRANT)
-
-
-def refuse_idle_grant(
-    state: SubjectState, statement: Statement, speaker: str | None, majority: Majority, now: datetime
-) -> None:
-    """Refuse a grant that cannot count. Raises GuardianRequired or OwnConsentRequired, saying what is missing."""
-    if state.kind is not SubjectKind.STUDENT:
-        return
-    if speaker is None:
-        idle = all(lifts_nothing(statement, said_before(state, leaf, None)) for leaf in statement.wordings)
-        if majority.is_minor(now) and idle:
-            raise GuardianRequired(f"{_UNDER_AGE[state.born is None]} Record a verified guardian's consent.")
-    elif not majority.is_minor(now):
-        raise OwnConsentRequired("The person has come of age and speaks for themself; use the role subject.")
-    elif missing := _missing(speaker, state.guardianships.values(), now):
-        raise GuardianRequired(f"{_UNDER_AGE[state.born is None]} {missing}")
-
-
-_UNDER_AGE = {
-    False: "The person is under age.",
-    True: "The person's birth date is not recorded, so they count as under age.",
-}
-_MISSING = {
-    GuardianshipStatus.UNVERIFIED: "The guardian is not verified; see POST /v1/guardianships/{id}/verify.",
-    GuardianshipStatus.BLOCKED: "The guardian is blocked by a court order.",
-    GuardianshipStatus.NOT_BEGUN: "The guardianship has not begun yet.",
-    GuardianshipStatus.ENDED: "The guardianship has ended.",
-    None: "The speaker is not recorded as a guardian; see POST /v1/guardianships.",
-}
-
-
-def _missing(speaker: str, guardianships: Iterable[Guardianship], now: datetime) -> str | None:
-    """What a person lacks to say yes for a ward; None if nothing."""
-    found = {_status(one, now) for one in guardianships if one.guardian == speaker}
-    if GuardianshipStatus.CURRENT in found:
-        return None
-    return _MISSING[next((one for one in _MISSING if one in found), None)]

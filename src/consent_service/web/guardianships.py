@@ -8,10 +8,10 @@ from fastapi import APIRouter, Path
 from pydantic import ConfigDict, Field, ValidationError, WrapValidator
 
 from consent_service.core.clients import Scope
-from consent_service.core.guardianship import GuardianshipChange
+from consent_service.core.guardianship import GuardianshipChange, GuardianshipStatus
 from consent_service.examples import GUARDIANSHIP
 from consent_service.operations import guardianships
-from consent_service.operations.guardianships import GuardianshipStatus, Known, NewGuardianship, Step
+from consent_service.operations.guardianships import Known, NewGuardianship, Step
 from consent_service.web.bodies import Body, StrictRoute
 from consent_service.web.consents import SubPath
 from consent_service.web.deps import Reader, Room, Writer, pseudonym, reads, writes
