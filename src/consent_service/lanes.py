@@ -193,10 +193,13 @@ async def in_time(work: Coroutine[object, object, Result]) -> Result:
     Raises Unavailable: a frozen database would keep a caller waiting until the driver gives it up, much later.
     """
     task = asyncio.ensure_future(work)
-    done, _ = await asyncio.wait({task}, timeout=PATIENCE)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=PATIENCE)
+    finally:
+        if not task.done():
+            task.add_done_callback(_forget)
     if done:
         return task.result()
-    task.add_done_callback(_forget)
     raise Unavailable(_LATE)
 
 

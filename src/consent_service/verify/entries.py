@@ -16,7 +16,7 @@ RUN = 256
 """How many entries are looked at together: few enough to stay near the processor; so many make up a block."""
 
 _sha256 = hashlib.sha256
-_scanned = JSONDecoder().scan_once  # type: ignore[attr-defined]
+_scanned = JSONDecoder().scan_once  # type: ignore[attr-defined]  # the scanner in C, which typeshed leaves out
 
 Body = Mapping[str, Any]
 EntryRow = Sequence[Any]
@@ -168,4 +168,4 @@ def _read(stored: bytes) -> Body:
     body, end = _scanned(text, 0)
     if end != len(text):
         raise ValueError("something stands behind the object")
-    return body  # type: ignore[no-any-return]
+    return body  # type: ignore[no-any-return]  # whatever it is; a wrong one fails where it is looked at
