@@ -72,6 +72,7 @@ async def test_a_stopped_database_is_503_at_once_and_recovers(
 
 
 async def test_a_frozen_database_is_503_within_two_seconds_and_recovers(school: School, own_postgres: Postgres) -> None:
+    await asyncio.gather(*(school.get("/v1/policy") for _ in range(8)))  # one idle connection for each
     own_postgres.signal_all(signal.SIGSTOP)
     answers, slowest = await ask_all(school)
     own_postgres.signal_all(signal.SIGCONT)
