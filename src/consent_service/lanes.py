@@ -167,6 +167,12 @@ async def read_alone(database: Database, operation: Callable[[ReadTx], Awaitable
         return await operation(tx)
 
 
+async def view_alone(database: Database, operation: Callable[[ReadTx], Awaitable[Result]]) -> Result:
+    """The same, all of it on one snapshot."""
+    async with database.view() as tx:
+        return await operation(tx)
+
+
 async def write_alone(database: Database, operation: Callable[[WriteTx], Awaitable[Result]]) -> Result:
     """Run a writing operation in a transaction of its own; a caller that goes away does not cancel it."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import Connection, Executable, Row, Table, TextClause, TextualSelect, event, make_url
+from sqlalchemy import Connection, Executable, Row, Select, Table, TextClause, TextualSelect, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
@@ -34,6 +34,7 @@ _COMMAND_TIMEOUT = 5.0  # seconds; a lane gives up on its callers' behalf long b
 _CONNECT_TIMEOUT = 1.5
 _BEGIN = {"postgresql": "BEGIN", "sqlite": "BEGIN IMMEDIATE"}
 _BEGIN_SNAPSHOT = {"postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ", "sqlite": "BEGIN IMMEDIATE"}
+_BEGIN_VIEW = {"postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "sqlite": "BEGIN"}
 _LOST = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """The connection is gone, or nobody can say where it stands; asyncpg says the last of them after a server's death."""
 _REFUSED_ROW = (IntegrityError, DataError, sqlite3.IntegrityError, sqlite3.DataError)
@@ -100,6 +101,11 @@ class ReadTx:
         """The same for a statement over whole tables, which may take longer than any other."""
         return await self._driver.scan(statement, *arguments)
 
+    async def survey(self, query: Select[*tuple[Any, ...]]) -> Sequence[Sequence[Any]]:
+        """The same for a query that is put together from parts."""
+        made = query.compile(dialect=self._connection.dialect, compile_kwargs={"render_postcompile": True})
+        return await self._driver.scan(str(made), *(made.params[name] for name in made.positiontup or ()))
+
     def loaded(self, stored: datetime | str) -> datetime:
         """An instant as the driver gave it."""
         return from_text(stored) if isinstance(stored, str) else stored
@@ -132,6 +138,9 @@ class WriteTx(ReadTx):
             await self._driver.upsert(table, rows)
 
 
+Tx = TypeVar("Tx", bound=ReadTx)
+
+
 @dataclass(slots=True, eq=False)
 class Database:
     """An open database.
@@ -162,6 +171,11 @@ class Database:
                 driver = await driver_of(connection)
                 yield ReadTx(connection, driver, *self._given())
 
+    def view(self) -> AbstractAsyncContextManager[ReadTx]:
+        """The same as `read`, with one snapshot for all of its statements; nobody waits for it."""
+        self._refuse_distrusted()
+        return self._begun(self.reading, _BEGIN_VIEW, ReadTx)
+
     def write(self) -> AbstractAsyncContextManager[WriteTx]:
         """Open a writing transaction and commit it at the end.
 
@@ -169,12 +183,12 @@ class Database:
         refused a row. Whatever is raised, nothing of it was acknowledged.
         """
         self._refuse_distrusted()
-        return self._write(_BEGIN)
+        return self._begun(self.writing, _BEGIN, WriteTx)
 
     def snapshot(self) -> AbstractAsyncContextManager[WriteTx]:
         """The same, with one snapshot for all of its statements; for what asks much and appends nothing."""
         self._refuse_distrusted()
-        return self._write(_BEGIN_SNAPSHOT)
+        return self._begun(self.writing, _BEGIN_SNAPSHOT, WriteTx)
 
     def _given(self) -> tuple[Keyring, datetime, dict[str, Policy], Entropy, Trust, int]:
         """What every transaction is given."""
@@ -185,13 +199,13 @@ class Database:
             raise LedgerRolledBack(self.trust.fault)
 
     @asynccontextmanager
-    async def _write(self, begin: Mapping[str, str]) -> AsyncIterator[WriteTx]:
+    async def _begun(self, engine: AsyncEngine, begin: Mapping[str, str], kind: type[Tx]) -> AsyncIterator[Tx]:
         with _translated():
-            async with self.writing.connect() as connection:
+            async with engine.connect() as connection:
                 driver = await driver_of(connection)
                 try:
                     await driver.execute(begin[connection.dialect.name])
-                    yield WriteTx(connection, driver, *self._given())
+                    yield kind(connection, driver, *self._given())
                     await _commit(connection, driver)
                 except BaseException as error:
                     await _undo(connection, driver, error)

@@ -28,6 +28,7 @@ from consent_service.web import (
     receipts,
     service,
     tallies,
+    worklist,
 )
 from consent_service.web.edge import Edge, Measures
 from consent_service.web.limits import BodyLimit, Rate, RateLimit
@@ -49,6 +50,7 @@ _MODULES = (
     ledger,
     service,
     tallies,
+    worklist,
     authzen,
     keys,
     docs,

@@ -1,0 +1,166 @@
+"""Finding whom there may be work about, in the database, so that few are read and heard.
+
+NOTE: this reads documents as core/projection.py writes them; tests/store/test_worklist.py holds it against the rules.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import BigInteger, ColumnElement, and_, cast, false, func, not_, or_, select, true
+
+from consent_service.core.instants import to_milliseconds
+from consent_service.core.policy import Handover, Purpose
+from consent_service.core.worklist import Terms, Work
+from consent_service.store.db import ReadTx
+from consent_service.store.tables import subject_identifier, subject_state
+
+Condition = ColumnElement[bool]
+
+_document = subject_state.c.document
+_BORN, _KIND, _PLACE_OF_KIND = '{"born":', '"kind":', len('{"born":719163,') + 1
+_LEAVES, _MEMBERSHIP, _ENDED = ',"leaves":{', '},"membership":["', '},"membership":["ended",'
+_DIGITS, _DAY = 6, 10  # of a day between 1900 and 2700 as a number, and of one as text
+_SHORTEST_YEAR = 365
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many people there is work about without hearing anybody; and how many for each leaf, where that is asked."""
+
+    people: int
+    purposes: dict[str, int]
+
+
+async def people(
+    tx: ReadTx, work: Work, terms: Terms, namespaces: Sequence[str], *, after: str, limit: int, heard_only: bool = False
+) -> list[str]:
+    """The pseudonyms, behind `after` and in order, of those about whom there may be work: everybody of whom there is.
+
+    With `heard_only`, only those of whom the rules have to decide it.
+    """
+    where = [subject_state.c.subject > after, _maybe(tx, work, terms), *_seen(namespaces)]
+    where += [_needs_hearing(work)] if heard_only else []
+    query = select(subject_state.c.subject).where(*where).order_by(subject_state.c.subject).limit(limit)
+    return [str(row[0]) for row in await tx.survey(query)]
+
+
+async def count(tx: ReadTx, work: Work, terms: Terms, namespaces: Sequence[str], *, by_leaf: bool = False) -> Count:
+    """How many people there is work about of those whom the rules need not hear."""
+    leaves = terms.asked_for if by_leaf and work is Work.NEVER_ASKED else ()
+    each = [func.count().filter(_was_never_asked(tx, (leaf,), terms)) for leaf in leaves]
+    where = (_maybe(tx, work, terms), not_(_needs_hearing(work)), *_seen(namespaces))
+    ((number, *numbers),) = await tx.survey(select(func.count(), *each).select_from(subject_state).where(*where))
+    return Count(number, {leaf.code: n for leaf, n in zip(leaves, numbers, strict=True)})
+
+
+def _maybe(tx: ReadTx, work: Work, terms: Terms) -> Condition:
+    """What is true of everybody about whom there is work, and of few others; of nobody else who needs no hearing."""
+    match work:
+        case Work.BIRTH_DATE_MISSING:
+            return and_(_is_student(), func.substr(_document, 1, len(_BORN)) != _BORN)
+        case Work.GUARDIAN_UNVERIFIED:
+            return and_(_has_family(), _holds(",false,null]"))
+        case Work.GUARDIAN_CONFLICT:
+            return _is_divided()
+        case Work.HANDOVER_DUE:
+            return _is_of_age_by(terms)
+        case Work.POLICY_CHANGED:
+            return or_(false(), *(_has_lapsed(tx, leaf, terms) for leaf in terms.changed))
+        case Work.NEVER_ASKED:
+            return _was_never_asked(tx, terms.asked_for, terms)
+
+
+def _needs_hearing(work: Work) -> Condition:
+    """Of whom only the rules can say it. A birth date, and whether anything was ever said, the document shows."""
+    if work in (Work.BIRTH_DATE_MISSING, Work.NEVER_ASKED):
+        return false()
+    return or_(_is_student(), _is_heard()) if work is Work.POLICY_CHANGED else true()
+
+
+def _seen(namespaces: Sequence[str]) -> list[Condition]:
+    named = select(1).where(subject_identifier.c.subject == subject_state.c.subject)
+    return [named.where(subject_identifier.c.namespace.in_(namespaces)).exists()] if namespaces else []
+
+
+def _has_family() -> Condition:
+    """Whether there are guardians, or words of theirs, before the kind."""
+    first = func.substr(_document, 2, len(_KIND)) != _KIND
+    return and_(first, func.substr(_document, _PLACE_OF_KIND, len(_KIND)) != _KIND)
+
+
+def _is_student() -> Condition:
+    kind = '"kind":"student"'
+    begins = [func.substr(_document, place, len(kind)) == kind for place in (2, _PLACE_OF_KIND)]
+    return or_(*begins, and_(_has_family(), _holds(kind + _LEAVES)))
+
+
+def _is_heard() -> Condition:
+    return and_(_has_family(), _holds('"heard":[['))
+
+
+def _is_divided() -> Condition:
+    """Whether guardians said both yes and no, about whatever."""
+    said = ['%"sub' + "_" * 27 + f'",{action},%' for action in range(3)]  # a _ is any character
+    yes, *noes = [_document.like(pattern) for pattern in said]
+    return and_(_is_heard(), yes, or_(*noes))
+
+
+def _is_of_age_by(terms: Terms) -> Condition:
+    """Whether a guardian spoke for somebody who comes of age by the day, or has."""
+    if terms.policy.handover is Handover.KEEP:
+        return false()
+    ages = [rule.under_age for rule in terms.policy.minor_rules]
+    last = max(1, terms.until.toordinal() - min(ages) * _SHORTEST_YEAR) if ages else 0
+    born = func.substr(_document, len(_BORN) + 1, _DIGITS)
+    grown = [func.substr(_document, 1, len(_BORN)) == _BORN, born <= f"{last:06}"] if ages else []
+    return and_(*grown, _is_heard())
+
+
+def _has_lapsed(tx: ReadTx, leaf: Purpose, terms: Terms) -> Condition:
+    """Whether a yes of before the change stands; or guardians spoke, for then more than the last word counts."""
+    expires_at, wording = _cells(tx, leaf)
+    in_force = or_(expires_at.is_(None), expires_at > to_milliseconds(terms.now))
+    lapsed = and_(_holds(f'"{leaf.code}":[0,'), wording < leaf.counts_from, in_force, _goes_on(tx, leaf, terms))
+    return or_(lapsed, and_(_is_heard(), _holds(f'["{leaf.code}",')))
+
+
+def _cells(tx: ReadTx, leaf: Purpose) -> list[ColumnElement[int]]:
+    """When a yes expires, and the number of its wording; null where no yes stands."""
+    if tx.dialect == "sqlite":
+        return [func.json_extract(_document, f'$.leaves."{leaf.code}"[{place}]') for place in (3, 4)]
+    cells = func.split_part(_document, f'"{leaf.code}":[0,', 2)
+    texts = [func.nullif(func.nullif(func.split_part(cells, ",", place), ""), "null") for place in (3, 4)]
+    return [cast(text, BigInteger) for text in texts]
+
+
+def _was_never_asked(tx: ReadTx, leaves: Sequence[Purpose], terms: Terms) -> Condition:
+    """Whether nothing was ever said about one of the leaves for which a yes would count."""
+    lasting = [leaf for leaf in leaves if leaf.survives_membership]
+    going_on = or_(_lacks(lasting), not_(_has_left(tx, terms)))
+    return and_(_lacks(leaves), going_on)
+
+
+def _lacks(leaves: Sequence[Purpose]) -> Condition:
+    """Whether a row of one of these leaves is not there. They stand in order, so one look finds all of them."""
+    rows = "%".join(f'"{code}":[' for code in sorted(_escaped(leaf.code) for leaf in leaves))
+    return not_(_document.like(f"%{_LEAVES}%{rows}%{_MEMBERSHIP}%", escape="!"))
+
+
+def _goes_on(tx: ReadTx, leaf: Purpose, terms: Terms) -> Condition:
+    return true() if leaf.survives_membership else not_(_has_left(tx, terms))
+
+
+def _has_left(tx: ReadTx, terms: Terms) -> Condition:
+    """Whether the membership is over by this day: since a day, or since nobody knows when."""
+    find = func.instr if tx.dialect == "sqlite" else func.strpos
+    day = func.substr(_document, find(_document, _ENDED + '"') + len(_ENDED) + 1, _DAY)
+    dated = and_(_holds(_ENDED + '"'), day <= terms.today.isoformat())
+    return or_(_holds(_ENDED + "null]"), dated)
+
+
+def _holds(text: str) -> Condition:
+    return _document.like(f"%{_escaped(text)}%", escape="!")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("_", "!_")
