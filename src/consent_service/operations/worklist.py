@@ -1,6 +1,6 @@
 """The work list: how much the office has to do of each kind, and about whom."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
@@ -15,6 +15,7 @@ from consent_service.operations import policies
 from consent_service.operations.checks import policy_of, visible
 from consent_service.store import projection, worklist
 from consent_service.store.db import ReadTx
+from consent_service.store.worklist import Count, Search
 
 AHEAD = timedelta(days=90)
 """How far hand-overs are looked for, if nobody says until when."""
@@ -23,6 +24,7 @@ MOST_HEARD = 20_000
 """How many people are heard for one number, at most."""
 
 _MOST_FOR_PAGE = 2_000
+_MANY = 10_000
 _AT_ONCE = 100  # so that checks get their turns in between
 
 
@@ -72,9 +74,10 @@ async def read(tx: ReadTx, client: Client, asked: Asked, *, zone: ZoneInfo) -> W
     policy = await policy_of(tx, facts)
     until = asked.until or local_date(facts.at, zone) + AHEAD
     terms = Terms(policy, _leaves(policy, client, asked.purpose), facts.at, until, zone)
-    kinds = () if asked.after else (asked.work,) if asked.work else tuple(Work)
-    counts = {work: await _amount(tx, client, work, terms, by_leaf=asked.work is not None) for work in kinds}
-    items, behind = await _page(tx, client, asked.work, terms, asked) if asked.work else ((), None)
+    kinds = (asked.work,) if asked.work else tuple(Work)
+    searches = [Search(work, terms, client.namespaces) for work in kinds]
+    counts = {} if asked.after else await _amounts(tx, client, searches)
+    items, behind = ((), None) if asked.work is None else await _page(tx, client, searches[0], asked, counts)
     return WorkList(policy.version, counts, items, behind, facts.as_of)
 
 
@@ -89,32 +92,41 @@ def _leaves(policy: Policy, client: Client, purpose: str | None) -> tuple[Purpos
     return found.leaves
 
 
-async def _amount(tx: ReadTx, client: Client, work: Work, terms: Terms, *, by_leaf: bool) -> Amount:
-    counted = await worklist.count(tx, work, terms, client.namespaces, by_leaf=by_leaf)
-    names = await worklist.people(tx, work, terms, client.namespaces, after="", limit=MOST_HEARD + 1, heard_only=True)
-    found = 0
-    for begin in range(0, min(len(names), MOST_HEARD), _AT_ONCE):
-        found += len(await _items(tx, client, work, terms, names[begin : begin + _AT_ONCE]))
-    return Amount(counted.people + found, len(names) <= MOST_HEARD, counted.purposes)
+async def _amounts(tx: ReadTx, client: Client, searches: Sequence[Search]) -> dict[Work, Amount]:
+    """How much there is of each kind; for one kind alone, leaf by leaf as well."""
+    counted = await worklist.count(tx, searches, by_leaf=len(searches) == 1)
+    return {one.work: await _amount(tx, client, one, number) for one, number in zip(searches, counted, strict=True)}
+
+
+async def _amount(tx: ReadTx, client: Client, search: Search, counted: Count) -> Amount:
+    names = await worklist.people_to_hear(tx, search, limit=MOST_HEARD) if counted.to_hear else []
+    found = counted.people
+    for begin in range(0, len(names), _AT_ONCE):
+        found += len(await _items(tx, client, search, names[begin : begin + _AT_ONCE]))
+    return Amount(found, counted.to_hear <= MOST_HEARD, counted.purposes)
 
 
 async def _page(
-    tx: ReadTx, client: Client, work: Work, terms: Terms, asked: Asked
+    tx: ReadTx, client: Client, search: Search, asked: Asked, counts: Mapping[Work, Amount]
 ) -> tuple[tuple[Item, ...], str | None]:
     """The next items, and behind whom to go on."""
-    names = await worklist.people(tx, work, terms, client.namespaces, after=asked.after, limit=_MOST_FOR_PAGE + 1)
+    amount = counts.get(search.work)
+    if amount and amount.complete and not amount.people:
+        return (), None
+    are_many = search.work is Work.NEVER_ASKED and (amount is None or amount.people > _MANY)
+    names = await worklist.people(tx, search, after=asked.after, limit=_MOST_FOR_PAGE + 1, are_many=are_many)
     items: list[Item] = []
     heard = 0
     while heard < min(len(names), _MOST_FOR_PAGE) and len(items) < asked.limit:
-        items += await _items(tx, client, work, terms, names[heard : heard + _AT_ONCE])
+        items += await _items(tx, client, search, names[heard : heard + _AT_ONCE])
         heard += _AT_ONCE
     if len(items) > asked.limit:
         return tuple(items[: asked.limit]), items[asked.limit - 1].subject
     return tuple(items), names[heard - 1] if heard < len(names) else None
 
 
-async def _items(tx: ReadTx, client: Client, work: Work, terms: Terms, names: Sequence[str]) -> list[Item]:
+async def _items(tx: ReadTx, client: Client, search: Search, names: Sequence[str]) -> list[Item]:
     """The work about these people; about nobody whose row is not to be trusted."""
     facts = await projection.facts_for(tx, (), [Pseudonym(name) for name in names])
     states = [state for found in facts.states if (state := visible(found, client)) and state.trusted]
-    return [item for state in states if (item := FINDINGS[work](state, terms))]
+    return [item for state in states if (item := FINDINGS[search.work](state, search.terms))]
