@@ -1,7 +1,7 @@
 """The work list: how much the office has to do of each kind, and about whom."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
@@ -24,6 +24,7 @@ MOST_HEARD = 20_000
 """How many people are heard for one number, at most."""
 
 _MOST_FOR_PAGE = 2_000
+_MOST_BY_LEAF = 2_000_000  # people times leaves: some seconds
 _MANY = 10_000
 _AT_ONCE = 100  # so that checks get their turns in between
 
@@ -46,12 +47,12 @@ class Asked:
 class Amount:
     """How many people there is work of a kind about; where it is not `complete`, there may be more of them.
 
-    `purposes` is how many for each leaf, where that was counted.
+    `purposes` is how many for each leaf, None where that was not counted.
     """
 
     people: int
     complete: bool
-    purposes: dict[str, int]
+    purposes: dict[str, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,12 @@ def _leaves(policy: Policy, client: Client, purpose: str | None) -> tuple[Purpos
 
 async def _amounts(tx: ReadTx, client: Client, searches: Sequence[Search]) -> dict[Work, Amount]:
     """How much there is of each kind; for one kind alone, leaf by leaf as well."""
-    counted = await worklist.count(tx, searches, by_leaf=len(searches) == 1)
-    return {one.work: await _amount(tx, client, one, number) for one, number in zip(searches, counted, strict=True)}
+    counted = await worklist.count(tx, searches)
+    amounts = {one.work: await _amount(tx, client, one, told) for one, told in zip(searches, counted, strict=True)}
+    never = amounts.get(Work.NEVER_ASKED)
+    if never and len(searches) == 1 and never.people * len(searches[0].terms.asked_for) <= _MOST_BY_LEAF:
+        return {Work.NEVER_ASKED: replace(never, purposes=await worklist.count_by_leaf(tx, searches[0]))}
+    return amounts
 
 
 async def _amount(tx: ReadTx, client: Client, search: Search, counted: Count) -> Amount:
@@ -103,7 +108,7 @@ async def _amount(tx: ReadTx, client: Client, search: Search, counted: Count) ->
     found = counted.people
     for begin in range(0, len(names), _AT_ONCE):
         found += len(await _items(tx, client, search, names[begin : begin + _AT_ONCE]))
-    return Amount(found, counted.to_hear <= MOST_HEARD, counted.purposes)
+    return Amount(found, counted.to_hear <= MOST_HEARD, None)
 
 
 async def _page(

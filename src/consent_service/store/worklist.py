@@ -29,14 +29,10 @@ _SHOWN = (Work.BIRTH_DATE_MISSING, Work.NEVER_ASKED)
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many people there is work about without hearing anybody, and how many more have to be heard.
-
-    `purposes` is how many for each leaf, where that is asked.
-    """
+    """How many people there is work about without hearing anybody, and how many more have to be heard."""
 
     people: int
     to_hear: int
-    purposes: dict[str, int]
 
 
 class Search(NamedTuple):
@@ -65,19 +61,26 @@ async def people_to_hear(tx: ReadTx, search: Search, *, limit: int) -> list[str]
     return [str(row[0]) for row in await tx.survey(query.order_by(name.concat("")).limit(limit))]
 
 
-async def count(tx: ReadTx, searches: Sequence[Search], *, by_leaf: bool = False) -> list[Count]:
+async def count(tx: ReadTx, searches: Sequence[Search]) -> list[Count]:
     """How many people there is work about, for each search; all of them are of the same client."""
-    leaves = [one.terms.asked_for if by_leaf and one.work is Work.NEVER_ASKED else () for one in searches]
-    cells = [cell for one, some in zip(searches, leaves, strict=True) for cell in _numbers(tx, one, some)]
-    (row,) = await tx.survey(select(*cells).select_from(subject_state).where(*_seen(searches[0])))
-    numbers = iter(row)
-    return [Count(next(numbers), next(numbers), {leaf.code: next(numbers) for leaf in some}) for some in leaves]
+    cells = [func.count().filter(which) for one in searches for which in _told_apart(tx, one)]
+    ((*numbers,),) = await tx.survey(select(*cells).select_from(subject_state).where(*_seen(searches[0])))
+    return [Count(*pair) for pair in zip(numbers[::2], numbers[1::2], strict=True)]
 
 
-def _numbers(tx: ReadTx, search: Search, leaves: Sequence[Purpose]) -> list[ColumnElement[int]]:
+async def count_by_leaf(tx: ReadTx, search: Search) -> dict[str, int]:
+    """How many people were never asked, for each leaf."""
+    leaves = search.terms.asked_for
+    cells = [func.count().filter(_was_never_asked(tx, (leaf,), search.terms)) for leaf in leaves]
+    query = select(*cells).select_from(subject_state).where(_maybe(tx, search), *_seen(search))
+    ((*numbers,),) = await tx.survey(query)
+    return {leaf.code: number for leaf, number in zip(leaves, numbers, strict=True)}
+
+
+def _told_apart(tx: ReadTx, search: Search) -> tuple[Condition, Condition]:
+    """Those about whom there is work, and those who have to be heard."""
     maybe, to_hear = _maybe(tx, search), _needs_hearing(search)
-    each = [case((maybe, _was_never_asked(tx, (leaf,), search.terms)), else_=false()) for leaf in leaves]
-    return [func.count().filter(which) for which in (and_(maybe, not_(to_hear)), and_(maybe, to_hear), *each)]
+    return and_(maybe, not_(to_hear)), and_(maybe, to_hear)
 
 
 def _maybe(tx: ReadTx, search: Search) -> Condition:

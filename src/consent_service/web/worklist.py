@@ -26,7 +26,10 @@ class AmountOut(Output):
 
     people: int
     complete: bool = Field(description="If false, so many were found before the search ended; there may be more.")
-    purposes: dict[str, int] = Field(description="How many for each leaf; for `never_asked`, where it alone is asked.")
+    purposes: dict[str, int] | None = Field(
+        description="How many for each leaf: of `never_asked`, where it alone is asked for and they are not too many; "
+        "name a `purpose` then. Else null."
+    )
 
 
 class ItemOut(Output):
