@@ -79,6 +79,10 @@ class Voices:
     def __init__(self, text: str = "") -> None:
         self.text = text
 
+    def __contains__(self, leaf: str) -> bool:
+        """Whether a guardian ever spoke about a leaf."""
+        return f'["{leaf}",' in self.text
+
     def of(self, leaf: str) -> dict[str, Standing]:
         """What each speaker said about a leaf; empty if no guardian ever did."""
         found, begin = {}, self.text.find(f'["{leaf}",')

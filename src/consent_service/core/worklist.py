@@ -131,7 +131,7 @@ def handover_is_due(state: SubjectState, terms: Terms) -> Item | None:
     found = {
         leaf.code: one
         for leaf in _going_on(state, terms, terms.asked_for)
-        if state.voices.of(leaf.code) and _is_handed_over(one := _outcome(state, leaf, terms), leaf, terms.now)
+        if leaf.code in state.voices and _is_handed_over(one := _outcome(state, leaf, terms), leaf, terms.now)
     }
     return _item(state, found, since)
 

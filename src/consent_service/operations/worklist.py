@@ -1,6 +1,6 @@
 """The work list: how much the office has to do of each kind, and about whom."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
@@ -26,7 +26,7 @@ MOST_HEARD = 20_000
 _MOST_FOR_PAGE = 2_000
 _MOST_BY_LEAF = 2_000_000  # people times leaves: some seconds
 _MANY = 10_000
-_AT_ONCE = 100  # so that checks get their turns in between
+_AT_ONCE = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,10 @@ class Amount:
     purposes: dict[str, int] | None
 
 
+Page = tuple[tuple[Item, ...], str | None]
+"""Items, and behind whom to go on; None at the end."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkList:
     """How much there is of each kind that was counted, and a page of one; `next` goes into `after` for the next."""
@@ -75,11 +79,12 @@ async def read(tx: ReadTx, client: Client, asked: Asked, *, zone: ZoneInfo) -> W
     policy = await policy_of(tx, facts)
     until = asked.until or local_date(facts.at, zone) + AHEAD
     terms = Terms(policy, _leaves(policy, client, asked.purpose), facts.at, until, zone)
-    kinds = (asked.work,) if asked.work else tuple(Work)
-    searches = [Search(work, terms, client.namespaces) for work in kinds]
-    counts = {} if asked.after else await _amounts(tx, client, searches)
-    items, behind = ((), None) if asked.work is None else await _page(tx, client, searches[0], asked, counts)
-    return WorkList(policy.version, counts, items, behind, facts.as_of)
+    if asked.work is None:
+        searches = [Search(work, terms, client.namespaces) for work in Work]
+        return WorkList(policy.version, await _amounts(tx, client, searches), (), None, facts.as_of)
+    search = Search(asked.work, terms, client.namespaces)
+    amount, page = await _page_with_amount(tx, client, search, asked)
+    return WorkList(policy.version, {asked.work: amount} if amount else {}, *page, facts.as_of)
 
 
 def _leaves(policy: Policy, client: Client, purpose: str | None) -> tuple[Purpose, ...]:
@@ -94,44 +99,65 @@ def _leaves(policy: Policy, client: Client, purpose: str | None) -> tuple[Purpos
 
 
 async def _amounts(tx: ReadTx, client: Client, searches: Sequence[Search]) -> dict[Work, Amount]:
-    """How much there is of each kind; for one kind alone, leaf by leaf as well."""
+    """How much there is of each kind, counted in one pass; and then whoever has to be heard."""
     counted = await worklist.count(tx, searches)
-    amounts = {one.work: await _amount(tx, client, one, told) for one, told in zip(searches, counted, strict=True)}
-    never = amounts.get(Work.NEVER_ASKED)
-    if never and len(searches) == 1 and never.people * len(searches[0].terms.asked_for) <= _MOST_BY_LEAF:
-        return {Work.NEVER_ASKED: replace(never, purposes=await worklist.count_by_leaf(tx, searches[0]))}
-    return amounts
+    return {one.work: await _amount(tx, client, one, told) for one, told in zip(searches, counted, strict=True)}
 
 
 async def _amount(tx: ReadTx, client: Client, search: Search, counted: Count) -> Amount:
     names = await worklist.people_to_hear(tx, search, limit=MOST_HEARD) if counted.to_hear else []
-    found = counted.people
-    for begin in range(0, len(names), _AT_ONCE):
-        found += len(await _items(tx, client, search, names[begin : begin + _AT_ONCE]))
+    found = counted.people + len(await _items(tx, client, search, names))
     return Amount(found, counted.to_hear <= MOST_HEARD, None)
 
 
-async def _page(
-    tx: ReadTx, client: Client, search: Search, asked: Asked, counts: Mapping[Work, Amount]
-) -> tuple[tuple[Item, ...], str | None]:
-    """The next items, and behind whom to go on."""
-    amount = counts.get(search.work)
-    if amount and amount.complete and not amount.people:
-        return (), None
-    are_many = search.work is Work.NEVER_ASKED and (amount is None or amount.people > _MANY)
-    names = await worklist.people(tx, search, after=asked.after, limit=_MOST_FOR_PAGE + 1, are_many=are_many)
+async def _page_with_amount(tx: ReadTx, client: Client, search: Search, asked: Asked) -> tuple[Amount | None, Page]:
+    """A page, and with the first one how much there is."""
+    if asked.after:
+        return None, await _page(tx, client, search, asked, are_many=True)
+    if search.work in worklist.HEARD:
+        names = await worklist.people_to_hear(tx, search, limit=MOST_HEARD + 1)
+        items = await _items(tx, client, search, names[:MOST_HEARD])
+        behind = names[MOST_HEARD - 1] if len(names) > MOST_HEARD else None
+        return Amount(len(items), behind is None, None), _cut(items, asked.limit, behind)
+    amount = (await _amounts(tx, client, [search]))[search.work]
+    if not amount.people and amount.complete:
+        return amount, ((), None)
+    return await _by_leaf(tx, search, amount), await _page(tx, client, search, asked, are_many=amount.people > _MANY)
+
+
+async def _by_leaf(tx: ReadTx, search: Search, amount: Amount) -> Amount:
+    """With the numbers for each leaf, where that is quick."""
+    looks = amount.people * len(search.terms.asked_for)
+    if search.work is not Work.NEVER_ASKED or looks > _MOST_BY_LEAF:
+        return amount
+    return replace(amount, purposes=await worklist.count_by_leaf(tx, search))
+
+
+async def _page(tx: ReadTx, client: Client, search: Search, asked: Asked, *, are_many: bool) -> Page:
+    in_order = are_many and search.work is Work.NEVER_ASKED
+    names = await worklist.people(tx, search, after=asked.after, limit=_MOST_FOR_PAGE + 1, are_many=in_order)
     items: list[Item] = []
     heard = 0
     while heard < min(len(names), _MOST_FOR_PAGE) and len(items) < asked.limit:
         items += await _items(tx, client, search, names[heard : heard + _AT_ONCE])
         heard += _AT_ONCE
-    if len(items) > asked.limit:
-        return tuple(items[: asked.limit]), items[asked.limit - 1].subject
-    return tuple(items), names[heard - 1] if heard < len(names) else None
+    return _cut(items, asked.limit, names[heard - 1] if heard < len(names) else None)
+
+
+def _cut(items: Sequence[Item], limit: int, behind: str | None) -> Page:
+    """The first items; `behind` is whom it goes on behind when these are all."""
+    if len(items) > limit:
+        return tuple(items[:limit]), items[limit - 1].subject
+    return tuple(items), behind
 
 
 async def _items(tx: ReadTx, client: Client, search: Search, names: Sequence[str]) -> list[Item]:
-    """The work about these people; about nobody whose row is not to be trusted."""
-    facts = await projection.facts_for(tx, (), [Pseudonym(name) for name in names])
-    states = [state for found in facts.states if (state := visible(found, client)) and state.trusted]
-    return [item for state in states if (item := FINDINGS[search.work](state, search.terms))]
+    """The work about these people; about nobody whose row is not to be trusted. Few are heard at once, so that checks
+    get their turns in between.
+    """
+    items: list[Item] = []
+    for begin in range(0, len(names), _AT_ONCE):
+        facts = await projection.facts_for(tx, (), [Pseudonym(name) for name in names[begin : begin + _AT_ONCE]])
+        states = [state for found in facts.states if (state := visible(found, client)) and state.trusted]
+        items += [item for state in states if (item := FINDINGS[search.work](state, search.terms))]
+    return items

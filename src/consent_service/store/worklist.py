@@ -5,9 +5,25 @@ NOTE: this reads documents as core/projection.py writes them; tests/store/test_w
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, and_, case, cast, false, func, not_, or_, select, true
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Text,
+    and_,
+    case,
+    cast,
+    false,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    true,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 
 from consent_service.core.instants import to_milliseconds
 from consent_service.core.policy import Handover, Purpose
@@ -25,6 +41,9 @@ _SHORTEST_YEAR = 365
 
 _SHOWN = (Work.BIRTH_DATE_MISSING, Work.NEVER_ASKED)
 """What the document shows by itself: whether there is a birth date, and whether anything was ever said."""
+
+HEARD = (Work.GUARDIAN_UNVERIFIED, Work.GUARDIAN_CONFLICT, Work.HANDOVER_DUE)
+"""What only the rules can say, of everybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +111,13 @@ def _maybe(tx: ReadTx, search: Search) -> Condition:
         case Work.GUARDIAN_UNVERIFIED:
             return _family_has(_holds(",false,null]"))
         case Work.GUARDIAN_CONFLICT:
-            return _is_divided()
+            return _is_divided(tx)
         case Work.HANDOVER_DUE:
             return _is_of_age_by(terms)
         case Work.POLICY_CHANGED:
-            return or_(false(), *(_has_lapsed(tx, leaf, terms) for leaf in terms.changed))
+            if not terms.changed:
+                return false()
+            return or_(_has_said_before(tx, terms), *(_has_lapsed(tx, leaf, terms) for leaf in terms.changed))
         case Work.NEVER_ASKED:
             return _was_never_asked(tx, terms.asked_for, terms)
 
@@ -105,7 +126,7 @@ def _needs_hearing(search: Search) -> Condition:
     """Of whom only the rules can say whether there is work about them."""
     if search.work in _SHOWN:
         return false()
-    return or_(_is_student(), _is_heard()) if search.work is Work.POLICY_CHANGED else true()
+    return true() if search.work in HEARD else or_(_is_student(), _is_heard())
 
 
 def _seen(search: Search) -> list[Condition]:
@@ -134,11 +155,16 @@ def _is_heard() -> Condition:
     return _family_has(_holds('"heard":[['))
 
 
-def _is_divided() -> Condition:
-    """Whether guardians said both yes and no, about whatever."""
-    said = ['%"sub' + "_" * 27 + f'",{action},%' for action in range(3)]  # a _ is any character
-    yes, *noes = [_document.like(pattern) for pattern in said]
-    return _family_has(and_(_holds('"heard":[['), yes, or_(*noes)))
+def _is_divided(tx: ReadTx) -> Condition:
+    """Whether guardians said both yes and no about a leaf."""
+    said = _Words(tx.dialect)
+    action = said.number(2)
+    words = (
+        said.of_all.where(said.text(1) != "").group_by(said.text(0)).having(func.min(action) == 0, func.max(action) > 0)
+    )
+    both = ['%"sub' + "_" * 27 + f'",{number},%' for number in range(3)]  # a _ is any character
+    yes, *noes = [_document.like(pattern) for pattern in both]
+    return _family_has(case((and_(yes, or_(*noes)), words.exists()), else_=false()))
 
 
 def _is_of_age_by(terms: Terms) -> Condition:
@@ -153,11 +179,43 @@ def _is_of_age_by(terms: Terms) -> Condition:
 
 
 def _has_lapsed(tx: ReadTx, leaf: Purpose, terms: Terms) -> Condition:
-    """Whether a yes of before the change stands; or guardians spoke, for then more than the last word counts."""
+    """Whether a yes of before the change stands, as the last word."""
     expires_at, wording = _cells(tx, leaf)
     in_force = or_(expires_at.is_(None), expires_at > to_milliseconds(terms.now))
-    lapsed = and_(_holds(f'"{leaf.code}":[0,'), wording < leaf.counts_from, in_force, _goes_on(tx, leaf, terms))
-    return or_(lapsed, and_(_is_heard(), _holds(f'["{leaf.code}",')))
+    return and_(_holds(f'"{leaf.code}":[0,'), wording < leaf.counts_from, in_force, _goes_on(tx, leaf, terms))
+
+
+def _has_said_before(tx: ReadTx, terms: Terms) -> Condition:
+    """Whether a yes of before a change was said where a guardian spoke, so that more than the last word counts."""
+    said = _Words(tx.dialect)
+    before = [and_(said.text(0) == leaf.code, said.number(6) < leaf.counts_from) for leaf in terms.changed]
+    words = said.of_all.where(said.number(2) == 0, or_(false(), *before))
+    return _family_has(case((_holds('"heard":[['), words.exists()), else_=false()))
+
+
+class _Words:
+    """What was said where a guardian spoke: a row for each word, as `Voices` has them."""
+
+    def __init__(self, dialect: str) -> None:
+        self._is_sqlite = dialect == "sqlite"
+        rows: Any = (
+            func.json_each(_document, "$.heard")
+            if self._is_sqlite
+            else func.jsonb_array_elements(cast(_document, JSONB).op("->")("heard"))
+        )
+        table = rows.table_valued("value")
+        self._row = table.c.value
+        self.of_all = select(literal(1)).select_from(table).correlate(subject_state)
+
+    def text(self, place: int) -> ColumnElement[str]:
+        """A cell that holds text."""
+        if self._is_sqlite:
+            return func.json_extract(self._row, f"$[{place}]")
+        return cast(type_coerce(self._row, JSONB)[place].astext, Text)
+
+    def number(self, place: int) -> ColumnElement[int]:
+        """A cell that holds a number."""
+        return cast(self.text(place), BigInteger)
 
 
 def _cells(tx: ReadTx, leaf: Purpose) -> list[ColumnElement[int]]:
