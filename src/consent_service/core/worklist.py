@@ -10,6 +10,7 @@ from consent_service.core import hearing
 from consent_service.core.consent import Standing, StateName
 from consent_service.core.guardianship import GuardianshipStatus
 from consent_service.core.instants import local_date
+from consent_service.core.majority import FROM_BIRTH
 from consent_service.core.policy import Basis, Handover, Policy, Purpose, SubjectKind, Text
 from consent_service.core.projection import SubjectState
 from consent_service.core.reasons import ReasonCode
@@ -126,14 +127,16 @@ def handover_is_due(state: SubjectState, terms: Terms) -> Item | None:
     """Leaves for which a guardian's yes has ended with the coming of age, or ends with one that comes by `until`."""
     majority = hearing.majority(state, terms.policy, terms.now, terms.zone)
     since = majority.of_age_from
-    if since is None or majority.handover is Handover.KEEP or local_date(since, terms.zone) > terms.until:
+    if state.kind is not SubjectKind.STUDENT or since is None or majority.handover is Handover.KEEP:
+        return None
+    if local_date(since, terms.zone) > terms.until:
         return None
     found = {
         leaf.code: one
         for leaf in _going_on(state, terms, terms.asked_for)
         if leaf.code in state.voices and _is_handed_over(one := _outcome(state, leaf, terms), leaf, terms.now)
     }
-    return _item(state, found, since)
+    return _item(state, found, None if since == FROM_BIRTH else since)
 
 
 def policy_has_changed(state: SubjectState, terms: Terms) -> Item | None:

@@ -20,13 +20,15 @@ from consent_service.store.worklist import Count, Search
 AHEAD = timedelta(days=90)
 """How far hand-overs are looked for, if nobody says until when."""
 
-MOST_HEARD = 20_000
+MOST_HEARD = 10_000
 """How many people are heard for one number, at most."""
 
-_MOST_FOR_PAGE = 2_000
+MOST_FOR_PAGE = 2_000
+"""How many people are looked at for one page, at most."""
+
 _MOST_BY_LEAF = 2_000_000  # people times leaves: some seconds
 _MANY = 10_000
-_AT_ONCE = 25
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,9 @@ class WorkList:
 async def read(tx: ReadTx, client: Client, asked: Asked, *, zone: ZoneInfo) -> WorkList:
     """A page of the kind that was asked for, counted with its first page; or, without a kind, the numbers of all.
 
-    Raises InvalidInput for a purpose or a day that means nothing here, and ClientNotPermitted.
+    Raises InvalidInput for what means nothing here, and ClientNotPermitted.
     """
+    _refuse_idle(asked)
     facts = await projection.facts_for(tx, (), ())
     policy = await policy_of(tx, facts)
     until = asked.until or local_date(facts.at, zone) + AHEAD
@@ -85,6 +88,16 @@ async def read(tx: ReadTx, client: Client, asked: Asked, *, zone: ZoneInfo) -> W
     search = Search(asked.work, terms, client.namespaces)
     amount, page = await _page_with_amount(tx, client, search, asked)
     return WorkList(policy.version, {asked.work: amount} if amount else {}, *page, facts.as_of)
+
+
+def _refuse_idle(asked: Asked) -> None:
+    """Nobody is to believe that they narrowed what they did not."""
+    if asked.after and asked.work is None:
+        raise InvalidInput.at("query/kind", "`after` goes on with the pages of one kind; name it here")
+    if asked.purpose and asked.work in (Work.BIRTH_DATE_MISSING, Work.GUARDIAN_UNVERIFIED):
+        raise InvalidInput.at("query/purpose", "this kind of work is about no purpose; leave `purpose` out")
+    if asked.until and asked.work not in (None, Work.HANDOVER_DUE):
+        raise InvalidInput.at("query/until", "only handover_due has a last day; leave `until` out")
 
 
 def _leaves(policy: Policy, client: Client, purpose: str | None) -> tuple[Purpose, ...]:
@@ -135,10 +148,10 @@ async def _by_leaf(tx: ReadTx, search: Search, amount: Amount) -> Amount:
 
 async def _page(tx: ReadTx, client: Client, search: Search, asked: Asked, *, are_many: bool) -> Page:
     in_order = are_many and search.work is Work.NEVER_ASKED
-    names = await worklist.people(tx, search, after=asked.after, limit=_MOST_FOR_PAGE + 1, are_many=in_order)
+    names = await worklist.people(tx, search, after=asked.after, limit=MOST_FOR_PAGE + 1, are_many=in_order)
     items: list[Item] = []
     heard = 0
-    while heard < min(len(names), _MOST_FOR_PAGE) and len(items) < asked.limit:
+    while heard < min(len(names), MOST_FOR_PAGE) and len(items) < asked.limit:
         items += await _items(tx, client, search, names[heard : heard + _AT_ONCE])
         heard += _AT_ONCE
     return _cut(items, asked.limit, names[heard - 1] if heard < len(names) else None)

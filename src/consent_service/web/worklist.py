@@ -58,7 +58,7 @@ def _asked(
     kind: Annotated[Work | None, Query(description="One kind, by page; without it, the numbers of all.")] = None,
     purpose: Annotated[PurposeCode | None, Query(description="Only the leaves of this purpose.")] = None,
     until: Annotated[date | None, Query(description="The last day of hand-overs; in 90 days, if left out.")] = None,
-    after: Annotated[str, Query(max_length=64, description="Go on behind this `sub_…`.")] = "",
+    after: Annotated[str, Query(pattern=r"^(sub_[0-9A-Z]{26})?$", description="Go on behind this `sub_…`.")] = "",
     limit: Limit = 100,
 ) -> Asked:
     return Asked(kind, purpose, until, after, limit)
