@@ -20,7 +20,7 @@ from consent_service.store.worklist import Count, Search
 AHEAD = timedelta(days=90)
 """How far hand-overs are looked for, if nobody says until when."""
 
-MOST_HEARD = 10_000
+MOST_HEARD = 5_000
 """How many people are heard for one number, at most."""
 
 MOST_FOR_PAGE = 2_000
@@ -28,7 +28,8 @@ MOST_FOR_PAGE = 2_000
 
 _MOST_BY_LEAF = 2_000_000  # people times leaves: some seconds
 _MANY = 10_000
-_AT_ONCE = 16
+_AT_ONCE = 8
+_ALL_HEARD = Count(0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +113,22 @@ def _leaves(policy: Policy, client: Client, purpose: str | None) -> tuple[Purpos
 
 
 async def _amounts(tx: ReadTx, client: Client, searches: Sequence[Search]) -> dict[Work, Amount]:
-    """How much there is of each kind, counted in one pass; and then whoever has to be heard."""
-    counted = await worklist.count(tx, searches)
-    return {one.work: await _amount(tx, client, one, told) for one, told in zip(searches, counted, strict=True)}
+    """How much there is of each kind: counted in one pass as far as it can be counted, and heard else."""
+    counted = [one for one in searches if one.work not in worklist.HEARD]
+    found = dict(zip([one.work for one in counted], await worklist.count(tx, counted), strict=True))
+    return {one.work: await _amount(tx, client, one, found.get(one.work, _ALL_HEARD)) for one in searches}
 
 
 async def _amount(tx: ReadTx, client: Client, search: Search, counted: Count) -> Amount:
-    names = await worklist.people_to_hear(tx, search, limit=MOST_HEARD) if counted.to_hear else []
-    found = counted.people + len(await _items(tx, client, search, names))
-    return Amount(found, counted.to_hear <= MOST_HEARD, None)
+    items, behind = await _heard(tx, client, search) if counted.to_hear else ((), None)
+    return Amount(counted.people + len(items), behind is None, None)
+
+
+async def _heard(tx: ReadTx, client: Client, search: Search) -> Page:
+    """The work about those who have to be heard, as far as they are not too many."""
+    names = await worklist.people_to_hear(tx, search, limit=MOST_HEARD + 1)
+    items = await _items(tx, client, search, names[:MOST_HEARD])
+    return tuple(items), names[MOST_HEARD - 1] if len(names) > MOST_HEARD else None
 
 
 async def _page_with_amount(tx: ReadTx, client: Client, search: Search, asked: Asked) -> tuple[Amount | None, Page]:
@@ -128,9 +136,7 @@ async def _page_with_amount(tx: ReadTx, client: Client, search: Search, asked: A
     if asked.after:
         return None, await _page(tx, client, search, asked, are_many=True)
     if search.work in worklist.HEARD:
-        names = await worklist.people_to_hear(tx, search, limit=MOST_HEARD + 1)
-        items = await _items(tx, client, search, names[:MOST_HEARD])
-        behind = names[MOST_HEARD - 1] if len(names) > MOST_HEARD else None
+        items, behind = await _heard(tx, client, search)
         return Amount(len(items), behind is None, None), _cut(items, asked.limit, behind)
     amount = (await _amounts(tx, client, [search]))[search.work]
     if not amount.people and amount.complete:
