@@ -28,7 +28,7 @@ MOST_FOR_PAGE = 2_000
 
 _MOST_BY_LEAF = 2_000_000  # people times leaves: some seconds
 _MANY = 10_000
-_AT_ONCE = 8
+_AT_ONCE = 8  # so that checks get their turns in between
 _ALL_HEARD = Count(0, 1)
 
 
@@ -171,9 +171,7 @@ def _cut(items: Sequence[Item], limit: int, behind: str | None) -> Page:
 
 
 async def _items(tx: ReadTx, client: Client, search: Search, names: Sequence[str]) -> list[Item]:
-    """The work about these people; about nobody whose row is not to be trusted. Few are heard at once, so that checks
-    get their turns in between.
-    """
+    """The work about these people; about nobody whose row is not to be trusted."""
     items: list[Item] = []
     for begin in range(0, len(names), _AT_ONCE):
         facts = await projection.facts_for(tx, (), [Pseudonym(name) for name in names[begin : begin + _AT_ONCE]])
