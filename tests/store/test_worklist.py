@@ -40,7 +40,8 @@ async def prepare(school: School, **policy: Json) -> None:
     first["purposes"] += [leaf("heard"), leaf("membership", basis="notice")]
     for code, rule in {"important_notices": "all", "inquiry_response": "latest"}.items():
         node(first, code)["guardians"] = rule
-    node(first, "billing")["survives_membership"] = True
+    for code in LEAVES:
+        node(first, code)["survives_membership"] = code == "billing"
     await published(school, first, material=[], editorial=[])
     await published(school, reworded(edited("v2", first), *CHANGED) | policy, material=CHANGED)
 
