@@ -153,7 +153,7 @@ async def _by_leaf(tx: ReadTx, search: Search, amount: Amount) -> Amount:
 
 
 async def _page(tx: ReadTx, client: Client, search: Search, asked: Asked, *, are_many: bool) -> Page:
-    in_order = are_many and search.work is Work.NEVER_ASKED
+    in_order = are_many and search.work in (Work.NEVER_ASKED, Work.POLICY_CHANGED)
     names = await worklist.people(tx, search, after=asked.after, limit=MOST_FOR_PAGE + 1, are_many=in_order)
     items: list[Item] = []
     heard = 0

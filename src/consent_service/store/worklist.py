@@ -117,7 +117,7 @@ def _maybe(tx: ReadTx, search: Search) -> Condition:
         case Work.POLICY_CHANGED:
             if not terms.changed:
                 return false()
-            return or_(_has_said_before(tx, terms), *(_has_lapsed(tx, leaf, terms) for leaf in terms.changed))
+            return or_(_has_lapsed(tx, terms), _has_said_before(tx, terms))
         case Work.NEVER_ASKED:
             return _was_never_asked(tx, terms.asked_for, terms)
 
@@ -178,11 +178,16 @@ def _is_of_age_by(terms: Terms) -> Condition:
     return and_(*grown, _is_heard())
 
 
-def _has_lapsed(tx: ReadTx, leaf: Purpose, terms: Terms) -> Condition:
-    """Whether a yes of before the change stands, as the last word."""
+def _has_lapsed(tx: ReadTx, terms: Terms) -> Condition:
+    """Whether a yes of before a change stands, as the last word, for a leaf for which it would count."""
+    lasting = [_is_outdated(tx, leaf, terms) for leaf in terms.changed if leaf.survives_membership]
+    others = [_is_outdated(tx, leaf, terms) for leaf in terms.changed if not leaf.survives_membership]
+    return or_(false(), *lasting, and_(or_(false(), *others), not_(_has_left(tx, terms))))
+
+
+def _is_outdated(tx: ReadTx, leaf: Purpose, terms: Terms) -> Condition:
     expires_at, wording = _cells(tx, leaf)
-    in_force = or_(expires_at.is_(None), expires_at > to_milliseconds(terms.now))
-    return and_(_holds(f'"{leaf.code}":[0,'), wording < leaf.counts_from, in_force, _goes_on(tx, leaf, terms))
+    return and_(wording < leaf.counts_from, or_(expires_at.is_(None), expires_at > to_milliseconds(terms.now)))
 
 
 def _has_said_before(tx: ReadTx, terms: Terms) -> Condition:
@@ -221,7 +226,9 @@ class _Words:
 def _cells(tx: ReadTx, leaf: Purpose) -> list[ColumnElement[int]]:
     """When a yes expires, and the number of its wording; null where no yes stands."""
     if tx.dialect == "sqlite":
-        return [func.json_extract(_document, f'$.leaves."{leaf.code}"[{place}]') for place in (3, 4)]
+        row = func.json_extract(_document, f'$.leaves."{leaf.code}"')
+        is_yes = func.json_extract(row, "$[0]") == 0
+        return [case((is_yes, func.json_extract(row, f"$[{place}]"))) for place in (3, 4)]
     cells = func.split_part(_document, f'"{leaf.code}":[0,', 2)
     texts = [func.nullif(func.nullif(func.split_part(cells, ",", place), ""), "null") for place in (3, 4)]
     return [cast(text, BigInteger) for text in texts]
@@ -238,10 +245,6 @@ def _lacks(leaves: Sequence[Purpose]) -> Condition:
     """Whether a row of one of these leaves is not there. They stand in order, so one look finds all of them."""
     rows = "%".join(f'"{code}":[' for code in sorted(_escaped(leaf.code) for leaf in leaves))
     return not_(_document.like(f"%{_LEAVES}%{rows}%{_MEMBERSHIP}%", escape="!"))
-
-
-def _goes_on(tx: ReadTx, leaf: Purpose, terms: Terms) -> Condition:
-    return true() if leaf.survives_membership else not_(_has_left(tx, terms))
 
 
 def _has_left(tx: ReadTx, terms: Terms) -> Condition:
