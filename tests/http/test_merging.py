@@ -3,7 +3,6 @@
 import pytest
 
 from consent_service.settings import Settings
-from consent_service.verify.report import WHOLE
 from tests.auditor import verified
 from tests.school import EMAIL, Json, School
 

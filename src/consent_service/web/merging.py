@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
 from consent_service.core.clients import Scope
+from consent_service.examples import TWICE
 from consent_service.operations import merging
 from consent_service.operations.people import Person
 from consent_service.web.bodies import Body, StrictRoute
@@ -21,7 +22,7 @@ router = APIRouter(route_class=StrictRoute, tags=[Tag.PEOPLE])
 class MergeIn(Body):
     """The other record of the same person."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"other": "person:1002"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"other": str(TWICE)}]})
 
     other: str = Field(min_length=1, max_length=300, description="`namespace:id`, an id, or `sub_…`.")
 
