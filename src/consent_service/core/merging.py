@@ -5,16 +5,16 @@ answers no just after; and the same for the wards, if the two are a guardian. So
 yes goes on counting only where both records said yes, for somebody may have taken two people for one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from consent_service.core.clients import Client
 from consent_service.core.consent import Action, Standing
 from consent_service.core.decision import Question, decide
-from consent_service.core.guardianship import Guardianships
+from consent_service.core.guardianship import Guardianship, Guardianships
 from consent_service.core.people import Membership, MembershipStatus, Pseudonym
 from consent_service.core.policy import Policy, Purpose, SubjectKind
 from consent_service.core.projection import SubjectState
@@ -77,18 +77,22 @@ class Word(NamedTuple):
         return self.said if self.said.keys() - {OWN} else {}
 
 
-def kind_of(kept: SubjectState, merged: SubjectState) -> SubjectKind:
-    """A student if one of the two is one: that is the careful choice."""
-    return SubjectKind.STUDENT if SubjectKind.STUDENT in (kept.kind, merged.kind) else kept.kind
+def facts_of_two(kept: SubjectState, merged: SubjectState, now: datetime) -> SubjectState:
+    """What is known of the person afterwards: of kind, birth date and membership what is the more careful."""
+    guardianships = {**kept.guardianships, **{name: _again(one, now) for name, one in merged.guardianships.items()}}
+    return kept._replace(
+        kind=SubjectKind.STUDENT if SubjectKind.STUDENT in (kept.kind, merged.kind) else kept.kind,
+        born=max([one.born for one in (kept, merged) if one.born], default=None),
+        membership=_membership(kept.membership, merged.membership),
+        guardianships=_blocked(guardianships, guardians_of(kept) & guardians_of(merged), now),
+    )
 
 
-def membership_of(kept: SubjectState, merged: SubjectState) -> Membership:
-    """Ended if one of the two is, and on the earlier day."""
-    ended = [one.membership for one in (kept, merged) if one.membership.status is MembershipStatus.ENDED]
-    days = [one.ended_on for one in ended if one.ended_on]
-    if not ended:
-        return kept.membership
-    return replace(ended[0], ended_on=min(days) if len(days) == len(ended) else None)
+def facts_of_ward(ward: SubjectState, pair: Pair, now: datetime) -> SubjectState:
+    """What is known of a ward of the two afterwards, whose guardians they were as one person."""
+    both = {pair.into} if {*pair} <= guardians_of(ward) else set()
+    of_one = {name: replace(one, guardian=pair.name(one.guardian)) for name, one in ward.guardianships.items()}
+    return ward._replace(guardianships=_blocked(of_one, both, now))
 
 
 def guardians_of(ward: SubjectState) -> set[str]:
@@ -96,18 +100,26 @@ def guardians_of(ward: SubjectState) -> set[str]:
     return {one.guardian for one in ward.guardianships.values()}
 
 
-def blocks(guardianships: Guardianships, both: Iterable[str], now: datetime) -> Iterator[tuple[str, str]]:
-    """The guardianships that become blocked, each with the blocked one for the sake of which it is.
+def _membership(kept: Membership, merged: Membership) -> Membership:
+    """Ended if one of the two is, and on the earlier day."""
+    ended = [one for one in (kept, merged) if one.status is MembershipStatus.ENDED]
+    return min(ended, key=lambda one: one.ended_on or date.min) if ended else kept
 
-    `both` are the guardians of whom each record had something: a court order that keeps one of them from speaking in
-    one record does so in all of the merged one.
-    """
-    for guardian in sorted(both):
-        of_guardian = {name: one for name, one in guardianships.items() if one.guardian == guardian}
-        blocked = sorted(name for name, one in of_guardian.items() if one.blocked_at is not None)
-        for name, one in of_guardian.items():
-            if blocked and one.blocked_at is None and not one.is_over(now):
-                yield name, blocked[0]
+
+def _again(one: Guardianship, now: datetime) -> Guardianship:
+    """A guardianship that is recorded about another ward; a block is so from now on."""
+    return replace(one, blocked_at=now if one.blocked_at else None)
+
+
+def _blocked(guardianships: Guardianships, both: Collection[str], now: datetime) -> Guardianships:
+    """`both` are the guardians whom both records had: a court order about one of them in the one holds in all."""
+    blocked = {one.guardian for one in guardianships.values() if one.blocked_at and one.guardian in both}
+    return {
+        name: replace(one, blocked_at=one.blocked_at or now)
+        if one.guardian in blocked and not one.is_over(now)
+        else one
+        for name, one in guardianships.items()
+    }
 
 
 def words_of_two(kept: SubjectState, merged: SubjectState, facts: SubjectState, law: Law) -> dict[str, Word]:

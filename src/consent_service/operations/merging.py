@@ -1,7 +1,7 @@
 """Merging two records of one person: one stays, and the other becomes another name of it, for good."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -23,6 +23,8 @@ from consent_service.store import merging as store
 from consent_service.store import projection
 from consent_service.store.db import ReadTx, WriteTx
 from consent_service.store.ledger import Append
+
+_BLOCKED = GuardianshipChange.BLOCKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,11 @@ class _Book(NamedTuple):
         """A subject's state with what was added."""
         return self.append.changes.states[subject]
 
-    def guard(self, ward: str, name: str, now: Guardianship, how: GuardianshipChange, **detail: str | None) -> None:
+    def guard(
+        self, ward: str, name: str, now: Guardianship, how: GuardianshipChange, detail: Mapping[str, str]
+    ) -> None:
         """Add a step in the life of a guardianship."""
-        told = {member: text for member, text in detail.items() if text is not None}
-        guardianships.add(self.append, self.client, ward, name, now, how, told)
+        guardianships.add(self.append, self.client, ward, name, now, how, detail)
 
 
 async def mentions(tx: ReadTx, _: Client, other: Reference) -> Mentions | None:
@@ -79,15 +82,16 @@ async def merge(
     RecordUntrusted.
     """
     append = await ledger_store.begin(tx)
-    facts = await projection.facts_for(tx, (), [who, other])
-    two = _Two(people.known_to(client, who, facts.states[0]), _other(client, other, facts.states[1]))
+    found = await projection.facts_for(tx, (), [who, other])
+    two = _Two(people.known_to(client, who, found.states[0]), _other(client, other, found.states[1]))
     await _refuse(tx, client, two)
     wards = await _wards(tx, two, known)
     await append.load([two.kept, two.merged, *wards])
-    book, law = _Book(append, client), Law(await policy_of(tx, facts), append.at, zone)
-    await _add_facts(tx, book, two, facts.as_of, zone)
-    await _add_guardianships(tx, book, two)
-    _add_words(book, two.pair, two.kept.subject, merging.words_of_two(*two, book.state(two.kept.subject), law))
+    book, law = _Book(append, client), Law(await policy_of(tx, found), append.at, zone)
+    facts = merging.facts_of_two(*two, law.now)
+    await _add_facts(tx, book, two, facts, zone)
+    await _add_guardianships(tx, book, two.kept, facts, two.merged)
+    _add_words(book, two.pair, two.kept.subject, merging.words_of_two(*two, facts, law))
     for ward in wards:
         await _add_ward(tx, book, two.pair, ward, law)
     _add_words(book, two.pair, two.merged.subject, {})
@@ -116,8 +120,7 @@ async def _refuse(tx: WriteTx, client: Client, two: _Two) -> None:
 
 
 def _speaks_for(one: SubjectState, ward: SubjectState) -> bool:
-    guards = {guardianship.guardian for guardianship in ward.guardianships.values()}
-    return one.subject in guards | ward.voices.speakers()
+    return one.subject in merging.guardians_of(ward) | ward.voices.speakers()
 
 
 async def _wards(tx: WriteTx, two: _Two, known: Mentions | None) -> list[SubjectState]:
@@ -133,17 +136,16 @@ async def _wards(tx: WriteTx, two: _Two, known: Mentions | None) -> list[Subject
     return [state for state in states if state.subject in names and _speaks_for(two.merged, state)]
 
 
-async def _add_facts(tx: WriteTx, book: _Book, two: _Two, as_of: int, zone: ZoneInfo) -> None:
+async def _add_facts(tx: WriteTx, book: _Book, two: _Two, facts: SubjectState, zone: ZoneInfo) -> None:
     """Add the entries that bring identifiers, kind, birth date, language and membership together."""
-    kept, merged = [await people.described(tx, book.client, state, as_of) for state in two]
+    kept, merged = [await people.described(tx, book.client, state, book.append.as_of) for state in two]
     names = tuple(identifier(name, default_namespace="") for name in merged.identifiers)
-    born, kind, membership = _younger(two), merging.kind_of(*two), merging.membership_of(*two)
-    facts: dict[str, date | str | None] = {"birth_date": born} if born != two.kept.born else {}
-    facts |= {"language": merged.language} if merged.language and not kept.language else {}
+    changed: dict[str, date | str | None] = {"birth_date": facts.born} if facts.born != two.kept.born else {}
+    changed |= {"language": merged.language} if merged.language and not kept.language else {}
     told = SubjectChange(
-        kind if kind is not two.kept.kind else None,
-        facts or None,
-        membership if membership != two.kept.membership else None,
+        facts.kind if facts.kind is not two.kept.kind else None,
+        changed or None,
+        facts.membership if facts.membership != two.kept.membership else None,
         add_identifiers=names,
     )
     by = recorder(book.client)
@@ -151,42 +153,38 @@ async def _add_facts(tx: WriteTx, book: _Book, two: _Two, as_of: int, zone: Zone
     people.add_changes(book.append, by, two.kept, told, zone)
 
 
-def _younger(two: _Two) -> date | None:
-    return max([state.born for state in two if state.born], default=None)
-
-
-async def _add_guardianships(tx: WriteTx, book: _Book, two: _Two) -> None:
-    """Add the guardianships of the merged ward to the one that stays, each under its own id."""
-    kept, merged = two
-    if not merged.guardianships:
+async def _add_guardianships(
+    tx: WriteTx, book: _Book, before: SubjectState, facts: SubjectState, *others: SubjectState
+) -> None:
+    """Add what changes in a ward's guardianships. `others` are those who had some of them until now."""
+    if facts.guardianships == before.guardianships:
         return
-    told = await guardianships.details(tx, merged.subject)
-    for name in sorted(merged.guardianships, key=number_of):
-        one = merged.guardianships[name]
-        book.guard(kept.subject, name, one, GuardianshipChange.MERGED, **told[name])
-        if one.blocked_at is not None:
-            book.guard(kept.subject, name, one, GuardianshipChange.BLOCKED, reference=told[name].get("reference"))
-    both = merging.guardians_of(kept) & merging.guardians_of(merged)
-    _add_blocks(book, kept.subject, both, told | await guardianships.details(tx, kept.subject))
+    told = {
+        name: one for ward in (before, *others) for name, one in (await guardianships.details(tx, ward.subject)).items()
+    }
+    for name in sorted(facts.guardianships, key=lambda name: (number_of(name), name)):
+        now, was = facts.guardianships[name], before.guardianships.get(name)
+        if was is None or was.guardian != now.guardian:
+            book.guard(before.subject, name, now, GuardianshipChange.MERGED, told[name] if was is None else {})
+        if now.blocked_at and not (was and was.blocked_at):
+            orders = [told[other] for other in _blocked_with(name, facts, before, *others)]
+            reference = next((one["reference"] for one in orders if "reference" in one), None)
+            book.guard(before.subject, name, now, _BLOCKED, {"reference": reference} if reference else {})
 
 
-def _add_blocks(book: _Book, ward: str, both: set[str], told: Mapping[str, Mapping[str, str]]) -> None:
-    """Let a court order hold for every guardianship of a guardian who had some in both records."""
-    of_ward = book.state(ward).guardianships
-    for name, because in list(merging.blocks(of_ward, both, book.append.at)):
-        reference = told[because].get("reference")
-        book.guard(ward, name, of_ward[name], GuardianshipChange.BLOCKED, reference=reference)
+def _blocked_with(name: str, facts: SubjectState, *before: SubjectState) -> list[str]:
+    """The guardianships of one and the same guardian that were blocked until now; this one first, if it was."""
+    guardian = facts.guardianships[name].guardian
+    blocked = {other for ward in before for other, one in ward.guardianships.items() if one.blocked_at}
+    found = [other for other in sorted(blocked) if facts.guardianships[other].guardian == guardian]
+    return sorted(found, key=lambda other: other != name)
 
 
 async def _add_ward(tx: WriteTx, book: _Book, pair: Pair, ward: SubjectState, law: Law) -> None:
     """Add what changes for a ward of the merged one: the guardian's name, and what stands."""
-    for name, one in sorted(ward.guardianships.items()):
-        if one.guardian == pair.merged:
-            book.guard(ward.subject, name, replace(one, guardian=pair.into), GuardianshipChange.MERGED)
-    if {pair.merged, pair.into} <= merging.guardians_of(ward):
-        _add_blocks(book, ward.subject, {pair.into}, await guardianships.details(tx, ward.subject))
-    words = merging.words_of_ward(ward, book.state(ward.subject), pair, law)
-    if words:
+    facts = merging.facts_of_ward(ward, pair, law.now)
+    await _add_guardianships(tx, book, ward, facts)
+    if words := merging.words_of_ward(ward, facts, pair, law):
         _add_words(book, pair, ward.subject, words)
 
 
