@@ -27,9 +27,9 @@ TOKYO = ZoneInfo("Asia/Tokyo")
 DAY = timedelta(days=1)
 ONE, OTHER, CHILD = "sub_one", "sub_other", "sub_child"
 LEAVES = {
-    "billing": {"guardians": GuardianRule.ANY_REFUSAL_WINS},
+    "billing": {"guardians": GuardianRule.ANY_REFUSAL_WINS, "survives_membership": False},
     "important_notices": {"guardians": GuardianRule.ALL, "survives_membership": True},
-    "inquiry_response": {"guardians": GuardianRule.LATEST},
+    "inquiry_response": {"guardians": GuardianRule.LATEST, "survives_membership": False},
     "identity_confirmation": {"basis": Basis.NOTICE},
 }
 GONE = "of_an_earlier_policy"
