@@ -16,6 +16,7 @@ from consent_service.store.projection import TABLES
 from consent_service.store.rebuild import rebuild
 from consent_service.store.tables import ledger_entry, subject_state
 from tests.auditor import verified
+from tests.family import LEAVES, prepare
 from tests.school import EMAIL, Json, School
 from tests.tables import all_of, tamper
 
@@ -182,14 +183,14 @@ async def test_the_past_is_what_a_check_answered_then(school: School) -> None:
     one, other = await two(school)
     before = (await school.check(one, "billing"))["as_of"]
     await merge(school, one, other)
+    after = (await school.check(one, "billing"))["as_of"]
     for name, yes in ((one, True), ("person:1", True), (other, False), ("crm:b", False)):
-        body = {"subject": name, "purpose": EMAIL, "as_of": before}
-        assert (await school.post("/v1/check/as-of", body)).json()["would_have_permitted"] is yes
-        body["as_of"] = (await school.check(one, "billing"))["as_of"]
-        assert (await school.post("/v1/check/as-of", body)).json()["would_have_permitted"] is False
+        for as_of, purpose, would in ((before, EMAIL, yes), (after, EMAIL, False), (before, "billing", True)):
+            body = {"subject": name, "purpose": purpose, "as_of": as_of}
+            assert (await school.post("/v1/check/as-of", body)).json()["would_have_permitted"] is would
     then = (await school.get(f"/v1/subjects/{other}/consents?at={before}")).json()
     assert (then["subject"], then["states"][EMAIL]["state"]) == (other, "refused")
-    now = (await school.get(f"/v1/subjects/{other}/consents?at={body['as_of']}")).json()
+    now = (await school.get(f"/v1/subjects/{other}/consents?at={after}")).json()
     assert (now["subject"], now["states"]["billing"]["state"]) == (one, "granted")
 
 
@@ -313,11 +314,15 @@ async def test_merging_needs_every_namespace_of_both(school: School) -> None:
 
 async def test_a_client_sees_the_one_person_by_any_namespace_of_both(school: School) -> None:
     one, other = await two(school)
-    scopes = (Scope.CHECK, Scope.PEOPLE_READ, Scope.CONSENTS_READ)
+    scopes = (Scope.CHECK, Scope.PEOPLE_READ, Scope.CONSENTS_READ, Scope.AUDIT_READ)
     crm = await school.key_for("crm", *scopes, namespaces=["crm"])
     sis = await school.key_for("sis", *scopes, namespaces=["sis"])
     assert (await school.get(f"/v1/subjects/{one}", key=crm)).status_code == 404
+    decided = [(await school.check(name, "billing"))["decision_id"] for name in (one, other)]
     await merge(school, one, other)
+    for name in decided:
+        assert (await school.get(f"/v1/decisions/{name}", key=crm)).status_code == 200
+        assert (await school.get(f"/v1/decisions/{name}", key=sis)).status_code == 404
     for name in (one, other):
         seen = (await school.get(f"/v1/subjects/{name}", key=crm)).json()
         assert (seen["subject"], seen["identifiers"]) == (one, ["crm:b"])
@@ -400,23 +405,68 @@ async def test_mergers_at_once_are_taken_one_after_another(school: School, setti
     await rebuilds_and_verifies(school, settings)
 
 
+@pytest.mark.parametrize("rule", ["all", "any_refusal_wins"])
+async def test_a_yes_that_only_one_of_two_guardians_said_does_not_become_both_of_theirs(
+    school: School, rule: str
+) -> None:
+    await prepare(school)
+    await school.enrol("sis:child", birth_date="2014-05-02")
+    one, other = await school.enrol("person:1"), await school.enrol("person:2")
+    first = await guard(school, "person:1", "sis:child")
+    await guard(school, "person:2", "sis:child")
+    await spoken(school, "person:1", "sis:child", (LEAVES[rule], "grant"))
+    if rule == "any_refusal_wins":
+        await school.post(f"/v1/guardianships/{first['id']}/verify", {"verified_by": "office", "verified": False})
+    assert not (await school.check("sis:child", LEAVES[rule]))["permitted"]
+    await merge(school, one, other)
+    assert await school.why("sis:child", LEAVES[rule]) == ["no_consent_recorded"]
+
+
+class Look:
+    """A merger in two parts, between which something happens: the look for wards is taken without a lock."""
+
+    def __init__(self, school: School, settings: Settings) -> None:
+        self.database = school.service.database
+        self.key_hash = self.database.keyring.key_hash(school.key)
+        self.zone = settings.time_zone
+
+    async def take(self, other: Identifier) -> Mentions | None:
+        async def look(tx: ReadTx) -> Mentions | None:
+            client = await clients.authenticate(tx, self.key_hash, Scope.PEOPLE_WRITE)
+            return await merging.mentions(tx, client, other)
+
+        return await read_alone(self.database, look)
+
+    async def merge(self, kept: str, other: Identifier, known: Mentions | None) -> Person:
+        async def merged(tx: WriteTx) -> Person:
+            client = await clients.authenticate(tx, self.key_hash, Scope.PEOPLE_WRITE)
+            return await merging.merge(tx, client, Pseudonym(kept), other, known, zone=self.zone)
+
+        return await write_alone(self.database, merged)
+
+
 async def test_a_ward_who_comes_after_the_look_is_not_forgotten(school: School, settings: Settings) -> None:
-    """The look is taken without a lock, so a guardianship or a word may come between it and the merger."""
     one, other = await two(school)
-    database, key_hash = school.service.database, school.service.database.keyring.key_hash(school.key)
-
-    async def look(tx: ReadTx) -> Mentions | None:
-        client = await clients.authenticate(tx, key_hash, Scope.PEOPLE_WRITE)
-        return await merging.mentions(tx, client, Identifier("crm", "b"))
-
-    async def merged(tx: WriteTx) -> Person:
-        client = await clients.authenticate(tx, key_hash, Scope.PEOPLE_WRITE)
-        return await merging.merge(tx, client, Pseudonym(one), Pseudonym(other), known, zone=settings.time_zone)
-
-    known = await read_alone(database, look)
+    look, name = Look(school, settings), Identifier("crm", "b")
+    known = await look.take(name)
     wards = [await school.enrol("sis:ward"), await school.enrol("sis:spoken")]
     await guard(school, "person:2", "sis:ward")
     await spoken(school, "person:2", "sis:spoken", ("billing", "refuse"))
-    await write_alone(database, merged)
+    await look.merge(one, name, known)
     documents = {row.subject: row.document for row in await all_of(school, subject_state)}
     assert [(one in documents[ward], other in documents[ward]) for ward in wards] == [(True, False)] * 2
+
+
+@pytest.mark.parametrize("looked_first", [True, False])
+async def test_the_wards_of_whoever_the_other_was_merged_into_after_the_look_are_not_forgotten(
+    school: School, settings: Settings, looked_first: bool
+) -> None:
+    one, _ = await two(school)
+    third, ward = await school.enrol("person:3"), await school.enrol("sis:ward")
+    await guard(school, "person:3", "sis:ward")
+    look, name = Look(school, settings), Identifier("crm", "b")
+    known = await look.take(name) if looked_first else None
+    await merge(school, third, "crm:b")
+    await look.merge(one, name, known)
+    documents = {row.subject: row.document for row in await all_of(school, subject_state)}
+    assert (one in documents[ward], third in documents[ward]) == (True, False)
