@@ -21,6 +21,7 @@ from consent_service.web import (
     handovers,
     keys,
     ledger,
+    merging,
     people,
     policies,
     problems,
@@ -37,6 +38,7 @@ from consent_service.web.slim import Slim
 
 _MODULES = (
     people,
+    merging,
     guardianships,
     handovers,
     consents,
