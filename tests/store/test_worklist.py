@@ -72,6 +72,10 @@ class Population:
             voices,
         )
 
+    def merged(self, number: int) -> SubjectState:
+        """Another name of one of them, which holds nothing else; about whom there is no work."""
+        return SubjectState(f"sub_{number:026}", self.dice.choice(list(SubjectKind)), into=f"sub_{0:026}")
+
     def _ended(self, days: int | None) -> Membership:
         today = self.now.astimezone(TOKYO).date()
         return Membership(MembershipStatus.ENDED, None if days is None else today + timedelta(days))
@@ -112,9 +116,10 @@ async def populated(school: School, seed: int) -> list[SubjectState]:
     """People in the database, each row true."""
     population = Population(school, seed)
     some = [population.person(number) for number in range(PEOPLE)]
+    merged = [population.merged(number) for number in range(PEOPLE, PEOPLE + 20)]
     database = school.service.database
     rows = []
-    for one in some:
+    for one in [*some, *merged]:
         row = (one.subject, one.last_index, to_document(one))
         rows.append((*row, database.keyring.seal_row(seals.state_message(*row))))
     named = [(f"lookup-{one.subject}", next(iter(one.namespaces)), one.subject, 0, b"") for one in some]
@@ -142,6 +147,7 @@ async def all_pages(school: School, work: Work, *namespaces: str) -> list[Item]:
     while after is not None:
         page = await found(school, Asked(work, after=after, limit=7), *namespaces)
         assert len(page.items) <= 7
+        assert page.next is None or page.next > after
         items, after = [*items, *page.items], page.next
     return items
 

@@ -34,6 +34,7 @@ from consent_service.store.tables import subject_identifier, subject_state
 Condition = ColumnElement[bool]
 
 _document = subject_state.c.document
+_MERGED = '{"into":'
 _BORN, _KIND, _PLACE_OF_KIND = '{"born":', '"kind":', len('{"born":719163,') + 1
 _LEAVES, _MEMBERSHIP, _ENDED = ',"leaves":{', '},"membership":["', '},"membership":["ended",'
 _DIGITS, _DAY = 6, 10  # of a day between 1900 and 2700 as a number, and of one as text
@@ -130,8 +131,10 @@ def _needs_hearing(search: Search) -> Condition:
 
 
 def _seen(search: Search) -> list[Condition]:
+    """Whether the client may see the person; who was merged is no person any more, but another name of one."""
     named = select(1).where(subject_identifier.c.subject == subject_state.c.subject)
-    return [named.where(subject_identifier.c.namespace.in_(search.namespaces)).exists()] if search.namespaces else []
+    own = [named.where(subject_identifier.c.namespace.in_(search.namespaces)).exists()] if search.namespaces else []
+    return [func.substr(_document, 1, len(_MERGED)) != _MERGED, *own]
 
 
 def _has_family() -> Condition:
