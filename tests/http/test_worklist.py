@@ -211,7 +211,7 @@ async def test_a_concomitant_purpose_and_an_open_branch_have_no_work(school: Sch
 
 async def test_who_was_merged_is_on_it_once(school: School) -> None:
     kept, merged = await school.enrol("sis:1"), await school.enrol("sis:2")
-    response = await school.post(f"/v1/subjects/{merged}/merge", MERGER | {"into": kept})
+    response = await school.post(f"/v1/subjects/{kept}/merge", {"other": merged})
     assert response.status_code in (200, 201), response.text
     assert await people(school, "birth_date_missing") == [kept]
     assert await people(school, "never_asked") == [kept]
