@@ -44,10 +44,14 @@ class Law(NamedTuple):
     zone: ZoneInfo
 
     def permits(self, state: SubjectState, leaf: str) -> bool:
-        """What a check of a leaf answers whoever may ask for everything."""
+        """Whether a check of a leaf says yes, as long as the person belongs to the school.
+
+        Whether that is so is decided for itself, and may be corrected later: that must not bring a yes back.
+        """
+        member = state._replace(membership=Membership())
         anybody = Client("", "", frozenset(), (), (), None, None, self.now)
         question = Question(Pseudonym(state.subject), leaf)
-        return decide(question, anybody, self.policy, state, now=self.now, zone=self.zone).permitted
+        return decide(question, anybody, self.policy, member, now=self.now, zone=self.zone).permitted
 
     def leaf(self, code: str) -> Purpose | None:
         """The leaf of a code; None where the policy in force has none."""
