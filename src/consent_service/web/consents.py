@@ -189,7 +189,7 @@ async def record(
 
     For a child, a yes counts from a verified guardian only; one that cannot count is refused, saying what is missing.
     """
-    return _recorded(await room.statements.ask(_call(body, room, key_hash, key)))
+    return recorded(await room.statements.ask(call(body, room, key_hash, key)))
 
 
 @router.get(
@@ -229,7 +229,8 @@ async def history(
     return HistoryOut(items=[_statement(entry) for entry in entries], next=following)
 
 
-def _call(body: ConsentsIn, room: Room, key_hash: str, key: str | None) -> Call:
+def call(body: ConsentsIn, room: Room, key_hash: str, key: str | None = None) -> Call:
+    """What one request wants recorded, as it goes into the lane."""
     return Call(
         key_hash,
         room.reference(body.subject, "/subject"),
@@ -255,9 +256,10 @@ def _said(statement: StatementIn, body: ConsentsIn) -> Said:
     )
 
 
-def _recorded(recorded: Recorded) -> RecordedOut:
+def recorded(answer: Recorded) -> RecordedOut:
+    """From the product's own value."""
     return RecordedOut(
-        subject=recorded.subject,
+        subject=answer.subject,
         entries=[
             EntryOut(
                 index=entry.index,
@@ -267,11 +269,11 @@ def _recorded(recorded: Recorded) -> RecordedOut:
                 applied_to=list(entry.applied),
                 not_applied_because=entry.not_applied_because,
             )
-            for entry in recorded.entries
+            for entry in answer.entries
         ],
-        states={leaf: LeafOut.model_validate(state) for leaf, state in recorded.states.items()},
-        as_of=recorded.as_of,
-        receipts=[f"/v1/receipts/{entry.index}" for entry in recorded.entries],
+        states={leaf: LeafOut.model_validate(state) for leaf, state in answer.states.items()},
+        as_of=answer.as_of,
+        receipts=[f"/v1/receipts/{entry.index}" for entry in answer.entries],
     )
 
 
