@@ -100,13 +100,19 @@ async def test_a_request_may_come_byte_by_byte_and_the_connection_stays_open(sch
             assert (status, "connection" in headers) == (200, False)
 
 
-@pytest.mark.parametrize("last", ["HTTP/1.1\r\nConnection: close", "HTTP/1.0"])
+@pytest.mark.parametrize("last", ["HTTP/1.1\r\nConnection: close", "HTTP/1.0", "HTTP/1.0\r\nConnection: keep-alive"])
 async def test_the_last_request_of_a_connection_closes_it(school: School, last: str) -> None:
     request = CHECK.encoded(school.key).replace(b"HTTP/1.1", last.encode(), 1)
     async with talking(school) as (reader, writer):
         writer.write(request)
         status, headers, _ = await heard(reader)
         assert (status, headers["connection"], await reader.read()) == (200, "close", b"")
+
+
+async def test_another_method_on_the_same_path_is_told_that_there_is_none(school: School) -> None:
+    async with talking(school) as (reader, writer):
+        writer.write(CHECK.encoded(school.key).replace(b"POST", b"PUT", 1))
+        assert (await heard(reader))[0] == 405
 
 
 async def test_who_asks_whether_to_go_on_is_told_so(school: School) -> None:
