@@ -52,8 +52,7 @@ def _decision(decision: Decision, room: Room, language: str) -> bytes:
 
 
 def _recorded(recorded: Recorded, _: Room, __: str) -> bytes:
-    answer = consents.recorded(recorded)
-    return answer.__pydantic_serializer__.to_json(answer)
+    return answers.encoded(consents.plain(recorded))
 
 
 def _route(routes: list[object], path: str) -> APIRoute:
