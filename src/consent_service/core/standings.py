@@ -1,7 +1,7 @@
 """What stands for a subject's leaves, as the text of which a state's document is made, and read from it again."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from consent_service.core.consent import Action, Standing
 from consent_service.core.instants import from_milliseconds, optional_instant, optional_milliseconds, to_milliseconds
@@ -43,6 +43,11 @@ class Leaves(Mapping[str, Standing]):
     def __len__(self) -> int:
         """How many there are."""
         return len(self._rows())
+
+    def without(self, leaves: Iterable[str]) -> "Leaves":
+        """The same, with nothing that stands for these leaves."""
+        gone = set(leaves)
+        return Leaves(compact({leaf: row for leaf, row in self._rows().items() if leaf not in gone})[1:-1])
 
     def changed(self, standings: Mapping[str, Standing]) -> "Leaves":
         """The same, with these leaves as they stand now; the others' rows are not read where none is new."""
@@ -90,9 +95,20 @@ class Voices:
 
     def changed(self, said: Mapping[tuple[str, str], Standing]) -> "Voices":
         """The same, with what was said about a leaf by a speaker."""
-        rows = {(row[0], row[1]): row for row in json.loads(f"[{self.text}]")}
-        rows |= {about: [*about, *_to_row(standing)] for about, standing in said.items()}
+        rows = self._rows() | {about: [*about, *_to_row(standing)] for about, standing in said.items()}
         return Voices(voices_text(rows))
+
+    def without(self, leaves: Iterable[str]) -> "Voices":
+        """The same, with nothing that was said about these leaves."""
+        gone = set(leaves)
+        return Voices(voices_text({about: row for about, row in self._rows().items() if about[0] not in gone}))
+
+    def speakers(self) -> set[str]:
+        """Who said anything, the person themself among them where a guardian did."""
+        return {speaker for _, speaker in self._rows()}
+
+    def _rows(self) -> dict[tuple[str, str], list[object]]:
+        return {(row[0], row[1]): row for row in json.loads(f"[{self.text}]")}
 
 
 def voices_text(rows: Mapping[tuple[str, str], Sequence[object]]) -> str:

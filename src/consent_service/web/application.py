@@ -21,6 +21,7 @@ from consent_service.web import (
     handovers,
     keys,
     ledger,
+    merging,
     people,
     policies,
     problems,
@@ -36,6 +37,7 @@ from consent_service.web.slim import Slim
 
 _MODULES = (
     people,
+    merging,
     guardianships,
     handovers,
     consents,
