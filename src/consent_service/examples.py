@@ -68,7 +68,7 @@ async def add(tx: WriteTx, *, zone: ZoneInfo) -> None:
         if isinstance(answer, Decision):
             await decisions.record(tx, [answer._replace(id=DECISION)])
     await _add_family(tx, operator, zone)
-    await consents.record(tx, [replace(said, subject=TWICE)], zone=zone)
+    await consents.record(tx, [said._replace(subject=TWICE)], zone=zone)
 
 
 async def _add_family(tx: WriteTx, operator: Client, zone: ZoneInfo) -> None:

@@ -230,6 +230,15 @@ def test_a_statements_bytes_are_canonical_whatever_it_says(purpose: str, version
     assert ledger.to_bytes(body) == rfc8785.dumps(body.model_dump(mode="json"))
 
 
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+DETAILS = st.dictionaries(TEXTS, TEXTS | st.dictionaries(TEXTS, TEXTS, max_size=3), max_size=4)
+
+
+@given(DETAILS)
+def test_a_detail_is_canonical_whatever_it_says(detail: ledger.JsonObject) -> None:
+    assert ledger.detail_bytes(detail) == rfc8785.dumps(detail)
+
+
 _STANDING = st.builds(
     Standing,
     st.sampled_from(Action),

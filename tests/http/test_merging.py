@@ -342,12 +342,17 @@ async def test_a_repetition_with_the_same_key_gets_the_first_answer(school: Scho
     assert len(await all_of(school, ledger_entry)) == size
 
 
-async def test_a_record_that_is_not_to_be_trusted_is_not_merged(school: School) -> None:
+async def test_neither_a_record_nor_the_guardian_of_one_is_merged_that_is_not_to_be_trusted(
+    school: School,
+) -> None:
     one, other = await two(school)
-    changed = subject_state.update().where(subject_state.c.subject == other)
-    await tamper(school.service.database, changed.values(seal=b"x" * 40))
-    response = await school.post(f"/v1/subjects/{one}/merge", {"other": other})
-    assert (response.status_code, response.json()["code"]) == (503, "record_untrusted")
+    ward = await school.enrol("sis:child")
+    await guard(school, "person:2", "sis:child")
+    for name in (ward, other):
+        changed = subject_state.update().where(subject_state.c.subject == name)
+        await tamper(school.service.database, changed.values(seal=b"x" * 40))
+        response = await school.post(f"/v1/subjects/{one}/merge", {"other": other})
+        assert (response.status_code, response.json()["code"]) == (503, "record_untrusted")
 
 
 async def test_a_name_that_is_led_elsewhere_or_in_circles_permits_nothing(school: School, settings: Settings) -> None:

@@ -44,10 +44,14 @@ class Law(NamedTuple):
     zone: ZoneInfo
 
     def permits(self, state: SubjectState, leaf: str) -> bool:
-        """What a check of a leaf answers whoever may ask for everything."""
+        """Whether a check of a leaf says yes, as long as the person belongs to the school.
+
+        Whether that is so is decided for itself, and may be corrected later: that must not bring a yes back.
+        """
+        member = state._replace(membership=Membership())
         anybody = Client("", "", frozenset(), (), (), None, None, self.now)
         question = Question(Pseudonym(state.subject), leaf)
-        return decide(question, anybody, self.policy, state, now=self.now, zone=self.zone).permitted
+        return decide(question, anybody, self.policy, member, now=self.now, zone=self.zone).permitted
 
     def leaf(self, code: str) -> Purpose | None:
         """The leaf of a code; None where the policy in force has none."""
@@ -173,10 +177,10 @@ def _stricter(one: Standing, other: Standing) -> Standing:
     noes = [row for row in (one, other) if row.action is not Action.GRANT]
     last_no_at = max([row.last_no_at for row in (one, other) if row.last_no_at], default=None)
     if noes:
-        return replace(max(noes, key=_when), last_no_at=last_no_at)
+        return max(noes, key=_when)._replace(last_no_at=last_no_at)
     first = min(one, other, key=_when)
     expires_at = min([row.expires_at for row in (one, other) if row.expires_at], default=None)
-    return replace(first, expires_at=expires_at, wording=min(one.wording, other.wording), last_no_at=last_no_at)
+    return first._replace(expires_at=expires_at, wording=min(one.wording, other.wording), last_no_at=last_no_at)
 
 
 def _when(row: Standing) -> tuple[datetime, int]:
@@ -210,4 +214,4 @@ def _word(said: Said, before: Iterable[Standing | None]) -> Word:
         return Word(None, {})
     last = max(said.values(), key=lambda row: row.index)
     noes = [row.last_no_at for row in (last, *before) if row and row.last_no_at]
-    return Word(replace(last, last_no_at=max(noes, default=None)), said)
+    return Word(last._replace(last_no_at=max(noes, default=None)), said)

@@ -25,7 +25,7 @@ from consent_service.core.ids import Entropy
 from consent_service.core.instants import from_text
 from consent_service.core.keyring import Keyring
 from consent_service.core.policy import Policy
-from consent_service.store.driver import Driver, driver_of
+from consent_service.store.driver import Connected, Driver, Kept, connected
 
 Result = TypeVar("Result")
 Parameters = Mapping[str, object]
@@ -157,24 +157,21 @@ class Database:
     entropy: Entropy = os.urandom
     compiled: dict[str, Policy] = field(default_factory=dict)
     trust: Trust = field(default_factory=Trust)
+    kept: list[Kept] = field(default_factory=list)
 
     def read(self) -> AbstractAsyncContextManager[ReadTx]:
         """Open a reading transaction. Raises Unavailable when the database cannot be asked."""
         self._refuse_distrusted()
         return self.inspect()
 
-    @asynccontextmanager
-    async def inspect(self) -> AsyncIterator[ReadTx]:
+    def inspect(self) -> AbstractAsyncContextManager[ReadTx]:
         """The same, trusted or not; for finding out whether it is to be trusted, and for nothing else."""
-        with _translated():
-            async with self.reading.connect() as connection:
-                driver = await driver_of(connection)
-                yield ReadTx(connection, driver, *self._given())
+        return self._read(connected(self.reading))
 
     def view(self) -> AbstractAsyncContextManager[ReadTx]:
         """The same as `read`, with one snapshot for all of its statements; nobody waits for it."""
         self._refuse_distrusted()
-        return self._begun(self.reading, _BEGIN_VIEW, ReadTx)
+        return self._begun(_BEGIN_VIEW, connected(self.reading), ReadTx)
 
     def write(self) -> AbstractAsyncContextManager[WriteTx]:
         """Open a writing transaction and commit it at the end.
@@ -183,12 +180,38 @@ class Database:
         refused a row. Whatever is raised, nothing of it was acknowledged.
         """
         self._refuse_distrusted()
-        return self._begun(self.writing, _BEGIN, WriteTx)
+        return self._begun(_BEGIN, connected(self.writing), WriteTx)
+
+    def read_one_by_one(self) -> Callable[[], AbstractAsyncContextManager[ReadTx]]:
+        """`read`, for one transaction after another, on a connection that is kept in between."""
+        kept = self._keep(self.reading)
+
+        def read() -> AbstractAsyncContextManager[ReadTx]:
+            self._refuse_distrusted()
+            return self._read(kept.connected())
+
+        return read
+
+    def write_one_by_one(self) -> Callable[[], AbstractAsyncContextManager[WriteTx]]:
+        """`write`, for one transaction after another, on a connection that is kept in between."""
+        if self.writing is not self.reading:
+            return self.write  # an embedded database has one writing connection for all
+        kept = self._keep(self.writing)
+
+        def write() -> AbstractAsyncContextManager[WriteTx]:
+            self._refuse_distrusted()
+            return self._begun(_BEGIN, kept.connected(), WriteTx)
+
+        return write
 
     def snapshot(self) -> AbstractAsyncContextManager[WriteTx]:
         """The same, with one snapshot for all of its statements; for what asks much and appends nothing."""
         self._refuse_distrusted()
-        return self._begun(self.writing, _BEGIN_SNAPSHOT, WriteTx)
+        return self._begun(_BEGIN_SNAPSHOT, connected(self.writing), WriteTx)
+
+    def _keep(self, engine: AsyncEngine) -> Kept:
+        self.kept.append(Kept(engine))
+        return self.kept[-1]
 
     def _given(self) -> tuple[Keyring, datetime, dict[str, Policy], Entropy, Trust, int]:
         """What every transaction is given."""
@@ -199,10 +222,15 @@ class Database:
             raise LedgerRolledBack(self.trust.fault)
 
     @asynccontextmanager
-    async def _begun(self, engine: AsyncEngine, begin: Mapping[str, str], kind: type[Tx]) -> AsyncIterator[Tx]:
+    async def _read(self, on: Connected) -> AsyncIterator[ReadTx]:
         with _translated():
-            async with engine.connect() as connection:
-                driver = await driver_of(connection)
+            async with on as (connection, driver):
+                yield ReadTx(connection, driver, *self._given())
+
+    @asynccontextmanager
+    async def _begun(self, begin: Mapping[str, str], on: Connected, kind: type[Tx]) -> AsyncIterator[Tx]:
+        with _translated():
+            async with on as (connection, driver):
                 try:
                     await driver.execute(begin[connection.dialect.name])
                     yield kind(connection, driver, *self._given())
@@ -219,6 +247,8 @@ class Database:
 
     async def dispose(self) -> None:
         """Close every connection."""
+        for kept in self.kept:
+            await kept.close()
         await self.writing.dispose()
         if self.reading is not self.writing:
             await self.reading.dispose()

@@ -68,12 +68,12 @@ class Application(FastAPI):
         """Put the layers around: the edge, then what turns failures into problems, then the limits."""
         held, measures = Rate(rate), self.state.measures
         layers = Edge(problems.Failures(BodyLimit(RateLimit(super().__call__, held))), measures)
-        self._layers = Slim(layers, measures, held)
+        self.slim = Slim(layers, measures, held)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         scope["app"] = self
-        await self._layers(scope, receive, send)
+        await self.slim(scope, receive, send)
 
 
 def application(rate: str, lifespan: Lifespan) -> Application:
