@@ -29,10 +29,11 @@ from consent_service.store.tables import (
     subject_key,
     subject_state,
 )
+from consent_service.verify import notes
 from consent_service.verify import receipt as receipts
 from consent_service.verify import tree as trees
 from consent_service.verify.database import Trust
-from consent_service.verify.report import INCOMPLETE, TAMPERED, UNREADABLE, WHOLE, Unreadable
+from consent_service.verify.report import INCOMPLETE, TAMPERED, UNREADABLE, WHOLE, Report, Unreadable
 from consent_service.verify.spill import Spill
 from consent_service.verify.tree import BLOCK, Tree
 from tests.auditor import verified, verified_bundle
@@ -303,6 +304,28 @@ async def test_a_receipt_with_any_character_changed_is_noticed(school: School, t
             assert verified_bundle(file, shown=held).exit_code == TAMPERED
         except Unreadable:
             continue
+
+
+@on_sqlite
+@anyio_test
+async def test_what_a_running_service_anchors_meanwhile_is_no_part_of_what_is_looked_at(
+    school: School, settings: Settings
+) -> None:
+    await lively(school)
+    until, before = notes.length(settings.anchors), settings.anchors.read_bytes()
+    await lively_again(school)
+    report = Report()
+    claims = list(notes.anchors(settings.anchors, report, until))
+    assert len(settings.anchors.read_bytes()) > until == len(before)
+    assert [claim.text for claim in claims] == [json.loads(line)["checkpoint"] for line in before.splitlines()]
+    assert report.findings == []
+
+
+async def lively_again(school: School) -> None:
+    """One more entry, signed and anchored."""
+    await school.said("sis:2", ("surveys", "refuse"))
+    school.clock.advance(seconds=2)
+    await school.get("/v1/ledger/checkpoint")
 
 
 @on_sqlite

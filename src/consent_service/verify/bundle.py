@@ -135,7 +135,8 @@ def _check_whole(
 ) -> None:
     """Build the whole tree, and hold the checkpoints on the way against it."""
     others, walk = Others(report, keys), Walk(report)
-    told.expect(None, notes.anchors(trust.anchors, report) if trust.anchors else None)
+    file = trust.anchors
+    told.expect(None, notes.anchors(file, report, notes.length(file)) if file else None)
     if receipt:
         walk.wanted[receipt.index] = None
     for said, _ in walk.blocks(_runs(items, report)):

@@ -36,10 +36,11 @@ class Trust:
 
 def verified(url: str, trust: Trust, receipt: Receipt | None, tell: Tell) -> Report:
     """Verify the database at `url`, and a receipt that it gave. Raises Unreadable."""
+    anchored = notes.length(trust.anchors)  # before the snapshot, which a running service anchors beyond
     with source.opened(url) as database:
         report = Report()
         present = _present(database, report)
-        _Verification(database, report, trust, receipt, present, tell).run()
+        _Verification(database, report, trust, anchored, receipt, present, tell).run()
         return report
 
 
@@ -60,6 +61,7 @@ class _Verification:
         database: Source,
         report: Report,
         trust: Trust,
+        anchored: int,
         receipt: Receipt | None,
         present: set[str],
         tell: Tell,
@@ -69,6 +71,7 @@ class _Verification:
         self._keys = Keys(trust.public_keys)
         self._receipt = receipt
         self._trust = trust
+        self._anchored = anchored
         self._present = present
         self._size = _count(database) if "ledger_entry" in present else 0
         self._tell = tell
@@ -124,7 +127,7 @@ class _Verification:
         file = self._trust.anchors
         if file is None or (self._trust.anchors_due and not file.exists()):
             return None
-        return notes.anchors(file, self._report)
+        return notes.anchors(file, self._report, self._anchored)
 
     def _held(self) -> Secrets:
         """The secrets at hand that the ledger knows: none that was revoked, and the pepper that is in use."""

@@ -106,16 +106,21 @@ def stored(size: int, at: str, text: str) -> Claim:
     return Claim(size, _STORED, text, at)
 
 
-def anchors(file: Path, report: Report) -> Iterator[Claim]:
-    """The anchors of a file, line by line. Raises Unreadable when there is no such file."""
+def length(file: Path | None) -> int:
+    """How many bytes a file of anchors has now; none if it is not there."""
+    return file.stat().st_size if file is not None and file.exists() else 0
+
+
+def anchors(file: Path, report: Report, until: int) -> Iterator[Claim]:
+    """The anchors in so many bytes of a file, line by line. Raises Unreadable when there is no such file."""
     try:
         with file.open("rb") as lines:
             number = 0
-            while line := lines.readline(_LONGEST_LINE):
+            while line := lines.readline(min(_LONGEST_LINE, until - lines.tell())):
                 number += 1
                 if (claim := _anchor(line)) is not None:
                     yield claim
-                elif line.endswith(b"\n") or lines.peek(1):
+                elif line.endswith(b"\n") or lines.tell() < until:
                     report.found("anchor", f"line {number} of the anchors is none")
     except OSError as error:
         raise Unreadable(f"the anchors cannot be read: {error.strerror or error}") from error
