@@ -48,6 +48,7 @@ class Serving:
                 env=environment(folder, database_url, **more),
                 stdout=log,
                 stderr=log,
+                start_new_session=True,  # so that it and its workers can be killed together
             )
 
     def until_ready(self) -> None:
@@ -85,4 +86,5 @@ def serving(folder: Path, *words: str, database_url: str | None = None, **more: 
         yield started
     finally:
         if started.process.poll() is None:
-            started.stop(signal.SIGKILL)
+            os.killpg(started.process.pid, signal.SIGKILL)
+            started.process.wait()
