@@ -1,0 +1,418 @@
+"""What a school may use of whom, worked out from plain dictionaries: the oracle of the model.
+
+It keeps what happened, in order, and works every answer out anew from that, as docs/guardians.md and
+docs/policy-versions.md say. It knows nothing of the service's own code.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+TOKYO = ZoneInfo("Asia/Tokyo")
+SELF = "self"
+BEGINNING = datetime(1, 1, 2, tzinfo=UTC)
+MOMENT = timedelta(milliseconds=1)
+
+Event = dict[str, Any]
+Known = dict[str, Any]
+"""What a history comes to: `people`, `guardianships` by ward and id, `words` by subject and leaf, `versions`."""
+
+Answer = tuple[bool, tuple[tuple[str, str], ...], datetime | None]
+"""Yes or no, the reasons as purpose and code, and when a yes ends by itself."""
+
+
+class Oracle:
+    """All that has happened."""
+
+    def __init__(self) -> None:
+        self.history: list[Event] = []
+
+    def happens(self, what: str, at: datetime, **more: Any) -> None:
+        """Note one thing that happened."""
+        self.history.append({"what": what, "at": at, **more})
+
+    def known(self, *, events: int | None = None) -> Known:
+        """What the first so many events come to."""
+        known: Known = {"people": {}, "guardianships": {}, "words": {}, "versions": []}
+        for order, event in enumerate(self.history[:events]):
+            _learn(known, order, event)
+        return known
+
+
+def _learn(known: Known, order: int, event: Event) -> None:
+    who = event.get("subject")
+    match event["what"]:
+        case "recorded":
+            known["people"][who] = {"kind": event["kind"], "born": event["born"], "left": None}
+            known["guardianships"][who] = {}
+        case "fact":
+            known["people"][who] |= event["facts"]
+        case "guardianship":
+            known["guardianships"][who][event["name"]] = dict(event["facts"])
+        case "step":
+            known["guardianships"][who][event["name"]] |= event["facts"]
+        case "said":
+            for leaf in event["applied"]:
+                known["words"].setdefault((who, leaf), []).append({**event, "order": order})
+        case "version":
+            known["versions"].append(event)
+
+
+# Policies
+
+
+def in_force(known: Known, now: datetime) -> Event:
+    """Of the versions whose time has come, the one published last."""
+    found: Event = [one for one in known["versions"] if one["effective_at"] <= now][-1]
+    return found
+
+
+def counts(known: Known, leaf: str, shown: str, current: Event) -> bool:
+    """Whether a yes to the wording of one version counts under another.
+
+    It does unless, on the way from the one to the other, the leaf was removed or changed materially.
+    """
+    line = known["versions"]
+    names = [one["name"] for one in line]
+    way = line[names.index(shown) + 1 : names.index(current["name"]) + 1]
+    return all(leaf in one["leaves"] and leaf not in one["material"] for one in way)
+
+
+# Age
+
+
+def birthday(born: date, age: int) -> date:
+    """The day on which somebody becomes so old."""
+    year = born.year + age
+    if (born.month, born.day) == (2, 29) and not (year % 4 == 0 and (year % 100 or year % 400 == 0)):
+        return date(year, 3, 1)
+    return date(year, born.month, born.day)
+
+
+def is_under_age(born: date, rules: list[tuple[date, int]], day: date) -> bool:
+    """Whether the rule of a day, or else the first one, calls somebody a minor on it."""
+    limit = [age for begin, age in rules if begin <= day] or [rules[0][1]]
+    return day < birthday(born, limit[-1])
+
+
+def of_age_since(born: date | None, rules: list[tuple[date, int]], now: datetime) -> datetime | None:
+    """When an adult came of age, or when a minor first will; None for one whose birth date nobody knows."""
+    if not rules:
+        return BEGINNING
+    if born is None:
+        return None
+    today = now.astimezone(TOKYO).date()
+    days = sorted({begin for begin, _ in rules} | {birthday(born, age) for _, age in rules})
+    turns = [day for day in days if _comes_of_age(born, rules, day)]
+    if is_under_age(born, rules, today):
+        return midnight(next(day for day in turns if day > today))
+    return midnight([day for day in turns if day <= today][-1])
+
+
+def _comes_of_age(born: date, rules: list[tuple[date, int]], day: date) -> bool:
+    return is_under_age(born, rules, day - timedelta(days=1)) and not is_under_age(born, rules, day)
+
+
+def midnight(day: date) -> datetime:
+    """When a day begins at the school."""
+    return datetime(day.year, day.month, day.day, tzinfo=TOKYO).astimezone(UTC)
+
+
+# Who may speak
+
+
+def standing(guardianships: Iterable[Event], who: str, at: datetime) -> str:
+    """Whether a person may speak for the ward: yes, unverified, or no."""
+    current = [
+        one
+        for one in guardianships
+        if one["guardian"] == who and one["blocked"] is None and _covers(one["from"], one["until"], at)
+    ]
+    if any(one["verified"] for one in current):
+        return "yes"
+    return "unverified" if current else "no"
+
+
+def _covers(begin: datetime | None, end: datetime | None, at: datetime) -> bool:
+    return (begin is None or begin <= at) and (end is None or at < end)
+
+
+class Hearing:
+    """What everybody said last about one leaf, to be heard at one instant."""
+
+    def __init__(self, known: Known, subject: str, leaf: str, current: Event, now: datetime) -> None:
+        self.now = now
+        self.policy = current
+        self.of_leaf = current["leaves"][leaf]
+        self.person = known["people"][subject]
+        self.guardianships = list(known["guardianships"][subject].values())
+        self.last = {word["who"]: word for word in known["words"].get((subject, leaf), [])}
+        self.stale = {
+            who
+            for who, word in self.last.items()
+            if self.of_leaf["basis"] == "consent" and not counts(known, leaf, word["shown"], current)
+        }
+
+    def outcome(self) -> dict[str, Any]:
+        """The word that stands, why it does not suffice, the no among them, and when a yes ends beside its expiry."""
+        if not self.last:
+            return _found(None)
+        if self.person["kind"] != "student":
+            return self._of_adult(BEGINNING, None) if set(self.last) != {SELF} else _found(self.last[SELF])
+        since = of_age_since(self.person["born"], self.policy["minor_rules"], self.now)
+        if since is None:
+            return self._of_minor(self.now)
+        over = None if self.policy["handover"] == "keep" else since + timedelta(days=self.policy["grace"])
+        if self.now < since:
+            found = self._of_minor(self.now)
+            return found | {"ends": earliest(found["ends"], over)}
+        return self._of_adult(since, over, keeps=self.policy["handover"] == "keep")
+
+    def _of_adult(self, since: datetime, over: datetime | None, *, keeps: bool = False) -> dict[str, Any]:
+        own = self.last.get(SELF)
+        if own and own["word"] != "grant":
+            return _found(own, no=own)
+        if own and own["made_at"] >= since:
+            noes = [one for one in self._guardians() if one["word"] != "grant" and not _is_later(own, one)]
+            return _found(newest(noes), no=newest(noes)) if noes else _found(own)
+        before = self._of_minor(since - MOMENT)
+        if before["no"] or before["word"] is None:
+            return before
+        if before["objection"] is None and (keeps or (over is not None and self.now < over)):
+            return before | {"ends": over}
+        return _found(before["word"], "own_consent_required")
+
+    def _of_minor(self, at: datetime) -> dict[str, Any]:
+        """As the guardians' authority was at an instant."""
+        own = self.last.get(SELF)
+        if own and own["word"] != "grant":
+            return _found(own, no=own)
+        yeses = [one for one in self._guardians() if one["word"] == "grant" and self._may(one["who"], at)]
+        said_no = [one for one in self._guardians() if one["word"] != "grant"]
+        noes = [one for one in said_no if not self._is_lifted(one, yeses, at)]
+        if noes:
+            return self._disagreed(noes, yeses, at)
+        if not yeses:
+            return self._nobody(at)
+        return self._agreed(yeses, at)
+
+    def _disagreed(self, noes: list[Event], yeses: list[Event], at: datetime) -> dict[str, Any]:
+        no = newest(noes)
+        counting = [yes for yes in yeses if self._is_good(yes)]
+        if counting and self.of_leaf["rule"] != "latest" and any(self._may(one["who"], at) for one in noes):
+            return _found(newest(counting), "guardian_conflict", no=no)
+        return _found(no, no=no)
+
+    def _nobody(self, at: datetime) -> dict[str, Any]:
+        claims = [one for one in self._guardians() if one["word"] == "grant"]
+        doubts = [one for one in claims if standing(self.guardianships, one["who"], at) == "unverified"]
+        word = newest(claims) if claims else self.last.get(SELF)
+        return _found(word, "guardian_unverified" if doubts else "guardian_required")
+
+    def _agreed(self, yeses: list[Event], at: datetime) -> dict[str, Any]:
+        if self.of_leaf["rule"] == "latest":
+            return self._lasting(newest(yeses), at)
+        ordered = sorted(yeses, key=lambda yes: self._lasts(yes, at))
+        if self.of_leaf["rule"] == "any_refusal_wins":
+            return self._lasting(ordered[-1], at)
+        everybody = {one["guardian"] for one in self.guardianships if self._may(one["guardian"], at)}
+        ends = earliest(*(self._end(yes["who"], at) for yes in yeses))
+        weakest = min(yeses, key=lambda yes: self._lasts(yes, None))
+        missing = everybody - {yes["who"] for yes in yeses}
+        return _found(weakest, "guardian_required") if missing else _found(weakest, ends=ends)
+
+    def _lasting(self, yes: Event, at: datetime) -> dict[str, Any]:
+        return _found(yes, ends=self._end(yes["who"], at))
+
+    def _lasts(self, yes: Event, at: datetime | None) -> tuple[bool, bool, datetime, int]:
+        """For how long a yes is good; of two of the same length the newer one is more."""
+        end = earliest(yes["expires_at"], self._end(yes["who"], at) if at else None)
+        return self._is_good(yes), end is None, end or BEGINNING, yes["order"]
+
+    def _end(self, who: str, at: datetime) -> datetime | None:
+        """When a guardian's authority runs out; at the coming of age it stays as it was."""
+        if at != self.now:
+            return None
+        mine = [one for one in self.guardianships if one["guardian"] == who and one["verified"] and not one["blocked"]]
+        ends = [one["until"] for one in mine if _covers(one["from"], one["until"], at)]
+        return None if None in ends else max(ends, default=None)
+
+    def _is_lifted(self, no: Event, yeses: list[Event], at: datetime) -> bool:
+        """Under `latest` by any later yes; else by one that is later than the end of the authority, too."""
+        after = [yes for yes in yeses if _is_later(yes, no)]
+        if self.of_leaf["rule"] == "latest":
+            return bool(after)
+        if self._may(no["who"], at):
+            return False
+        mine = [one for one in self.guardianships if one["guardian"] == no["who"] and one["verified"]]
+        begun = [one for one in mine if one["from"] is None or one["from"] <= at]
+        ends = [end for one in begun if (end := earliest(one["until"], one["blocked"]))]
+        return any(yes["made_at"] >= max(ends, default=no["made_at"]) for yes in after)
+
+    def _is_good(self, yes: Event) -> bool:
+        return yes["who"] not in self.stale and not is_over(yes, self.now)
+
+    def _may(self, who: str, at: datetime) -> bool:
+        return standing(self.guardianships, who, at) == "yes"
+
+    def _guardians(self) -> list[Event]:
+        return [word for who, word in self.last.items() if who != SELF]
+
+
+def _found(
+    word: Event | None, objection: str | None = None, *, no: Event | None = None, ends: datetime | None = None
+) -> dict[str, Any]:
+    return {"word": word, "objection": objection, "no": no, "ends": ends}
+
+
+def newest(words: list[Event]) -> Event:
+    """The word that was said last."""
+    return max(words, key=lambda one: (one["made_at"], one["order"]))
+
+
+def _is_later(yes: Event, no: Event) -> bool:
+    """A yes that was recorded after a no, and was not made before it."""
+    return bool(yes["order"] > no["order"] and yes["made_at"] >= no["made_at"])
+
+
+def is_over(word: Event, now: datetime) -> bool:
+    """Whether a yes has expired."""
+    return word["expires_at"] is not None and word["expires_at"] <= now
+
+
+def earliest(*moments: datetime | None) -> datetime | None:
+    """The first of those there are."""
+    return min([one for one in moments if one is not None], default=None)
+
+
+# Answers
+
+
+def answer(known: Known, subject: str, purpose: str, now: datetime) -> Answer:
+    """What a check says."""
+    current = in_force(known, now)
+    leaves = [leaf for leaf in current["leaves"] if leaf == purpose or leaf.startswith(purpose + ".")]
+    if not leaves:
+        return False, ((purpose, "purpose_not_specified"),), None
+    cases = [_of_leaf(known, subject, leaf, current, now) for leaf in leaves]
+    objections = tuple(reason for against, _, _ in cases for reason in against)
+    if objections:
+        return False, objections, None
+    return True, tuple(ground for _, ground, _ in cases), earliest(*(end for _, _, end in cases))
+
+
+def _of_leaf(
+    known: Known, subject: str, leaf: str, current: Event, now: datetime
+) -> tuple[list[tuple[str, str]], tuple[str, str], datetime | None]:
+    """Every objection, what a yes rests on, and when it ends."""
+    hearing = Hearing(known, subject, leaf, current, now)
+    found, basis = hearing.outcome(), hearing.of_leaf["basis"]
+    word, left = found["word"], hearing.person["left"]
+    if word is None and basis == "consent":
+        return [(leaf, "no_consent_recorded")], (leaf, ""), None
+    has_left = left is not None and left <= now.astimezone(TOKYO).date() and not hearing.of_leaf["survives"]
+    objections = [
+        ("refused", word and word["word"] == "refuse"),
+        ("withdrawn", word and word["word"] == "withdraw"),
+        ("expired", word and is_over(word, now)),
+        ("policy_changed", word and word["word"] == "grant" and word["who"] in hearing.stale),
+        (found["objection"], word and found["objection"] and (found["no"] or basis == "consent")),
+        ("membership_ended", has_left),
+    ]
+    good = word and not found["objection"] and counts(known, leaf, word["shown"], current)
+    ends = earliest(word and word["expires_at"], found["ends"])
+    ground = (leaf, "consent_granted" if good else "notice_given")
+    return [(leaf, str(code)) for code, holds in objections if holds], ground, ends
+
+
+def state(known: Known, subject: str, leaf: str, now: datetime) -> tuple[str, int | None]:
+    """What stands for a leaf in a word, and the order of what it rests on."""
+    hearing = Hearing(known, subject, leaf, in_force(known, now), now)
+    found = hearing.outcome()
+    word = found["word"]
+    if word is None:
+        return "never_asked", None
+    if word["word"] != "grant":
+        return {"refuse": "refused", "withdraw": "withdrawn"}[word["word"]], word["order"]
+    stale = "policy_changed" if word["who"] in hearing.stale else "granted"
+    return found["objection"] or ("expired" if is_over(word, now) else stale), word["order"]
+
+
+# Statements
+
+
+def refusal(known: Known, call: Event, now: datetime) -> str | None:
+    """Why a call is refused when it is made: a grant that cannot count."""
+    person, who = known["people"][call["subject"]], call["who"]
+    if person["kind"] != "student":
+        return None
+    minor = _is_minor(known, call["subject"], now)
+    for one in call["statements"]:
+        if one["word"] != "grant":
+            continue
+        if who == SELF:
+            if minor and not any(_own_no(known, call["subject"], leaf) for leaf in one["leaves"]):
+                return "guardian_required"
+        elif not minor:
+            return "own_consent_required"
+        elif standing(known["guardianships"][call["subject"]].values(), who, now) != "yes":
+            return "guardian_required"
+    return None
+
+
+def applied(known: Known, call: Event, one: Event, now: datetime) -> dict[str, str | None]:
+    """Leaf by leaf, why a statement of a call does not apply; None where it does."""
+    return {leaf: _objection(known, call, one, leaf, now) for leaf in one["leaves"]}
+
+
+def _objection(known: Known, call: Event, one: Event, leaf: str, now: datetime) -> str | None:
+    if one["word"] != "grant":
+        return None
+    subject, who = call["subject"], call["who"]
+    minor = _is_minor(known, subject, now)
+    if minor and who == SELF and not _own_no(known, subject, leaf):
+        return "guardian_required"
+    if who != SELF and not minor:
+        return "guardian_unverified"
+    beside = [other["made_at"] for other in call["statements"] if other["word"] != "grant" and leaf in other["leaves"]]
+    words = known["words"].get((subject, leaf), [])
+    noes = [word["made_at"] for word in words if word["word"] != "grant" and (word["who"] == who or not minor)]
+    if any(one["made_at"] <= no for no in beside):
+        return "standing_no_is_newer"
+    if noes and not (one["made_at"] > max(noes) or (one["made_at"] == max(noes) and one["made_at"] >= now)):
+        return "standing_no_is_newer"
+    return None
+
+
+def _is_minor(known: Known, subject: str, now: datetime) -> bool:
+    person = known["people"][subject]
+    since = of_age_since(person["born"], in_force(known, now)["minor_rules"], now)
+    return person["kind"] == "student" and (since is None or now < since)
+
+
+def _own_no(known: Known, subject: str, leaf: str) -> bool:
+    own = [word for word in known["words"].get((subject, leaf), []) if word["who"] == SELF]
+    return bool(own) and own[-1]["word"] != "grant"
+
+
+# Publishing
+
+
+def lapses(known: Known, after: Event, now: datetime) -> dict[str, int]:
+    """By leaf, how many subjects' last word is a yes that counts now and will not under a version to come."""
+    current, line = in_force(known, now), {**known, "versions": [*known["versions"], after]}
+    found = {}
+    for leaf, today in current["leaves"].items():
+        last = [words[-1] for (_, about), words in known["words"].items() if about == leaf]
+        yeses = [word for word in last if word["word"] == "grant" and not is_over(word, now)]
+        if today["basis"] == "consent":
+            yeses = [word for word in yeses if counts(known, leaf, word["shown"], current)]
+        then = after["leaves"].get(leaf)
+        gone = [
+            word
+            for word in yeses
+            if then is None or (then["basis"] == "consent" and not counts(line, leaf, word["shown"], after))
+        ]
+        found[leaf] = len(gone)
+    return {leaf: count for leaf, count in found.items() if count}
