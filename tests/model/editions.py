@@ -19,9 +19,9 @@ FIRST_DAY = date(2026, 11, 1)
 _SHIPPED = to_document(shipped())
 
 
-def leaf(code: str, **more: Any) -> Event:
+def leaf(code: str) -> Event:
     """A leaf as it is at first."""
-    return {"rule": RULES[code], "basis": "consent", "survives": code.endswith("any"), "text": 1, **more}
+    return {"rule": RULES[code], "basis": "consent", "survives": code.endswith("any"), "text": 1}
 
 
 def first() -> Event:
@@ -43,9 +43,9 @@ def changed(before: Event, after_name: str) -> Event:
     return copy.deepcopy(before) | {"name": after_name, "material": frozenset(), "editorial": frozenset()}
 
 
-def policy(version: Event, *, effective_at: datetime | None = None, today: date = FIRST_DAY) -> Policy:
+def policy(version: Event, *, effective_at: datetime | None = None) -> Policy:
     """The version as it is published: at once, or to take effect at an instant."""
-    day = effective_at.astimezone(TOKYO).date() if effective_at else today
+    day = effective_at.astimezone(TOKYO).date() if effective_at else FIRST_DAY
     document: dict[str, Any] = {
         **_SHIPPED,
         "version": version["name"],
@@ -61,13 +61,13 @@ def policy(version: Event, *, effective_at: datetime | None = None, today: date 
     return from_document(document, name=version["name"])
 
 
-def _tree(leaves: dict[str, Event]) -> list[Any]:
+def _tree(leaves: dict[str, Event]) -> list[Event]:
     above = [_node(code, one) for code, one in leaves.items() if "." not in code]
     below = [_node(code.partition(".")[2], one) for code, one in leaves.items() if "." in code]
     return [*above, {"code": "more", "wording": _text("More"), "purposes": below}] if below else above
 
 
-def _node(code: str, one: Event) -> Any:
+def _node(code: str, one: Event) -> Event:
     return {
         "code": code,
         "wording": _text(f"For {code}, in words {one['text']}"),
@@ -77,5 +77,5 @@ def _node(code: str, one: Event) -> Any:
     }
 
 
-def _text(text: str) -> Any:
+def _text(text: str) -> Event:
     return {"en": text, "ja": text}

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.model import editions, oracle
 from tests.model.editions import FIRST_DAY, PURPOSES, RULES
-from tests.model.oracle import MOMENT, SELF, TOKYO, Answer, Event, Known, Oracle
+from tests.model.oracle import MOMENT, SELF, TOKYO, Event, Known, Oracle
 from tests.model.world import Home, World
 
 KINDS = {"ann": "student", "ben": "student", "mother": "customer", "father": "customer", "aunt": "customer"}
@@ -22,6 +22,9 @@ QUESTIONS = [(who, purpose) for who in ASKED for purpose in PURPOSES]
 Pick = int
 """Which of some instants: the n-th of those that matter, a moment before or after it, or a span from now."""
 
+Born = int | str | None
+"""In how many days somebody becomes 16; `leap` for one born on 29 February, None for one whose day nobody knows."""
+
 picks = st.integers(0, 23)
 gaps = st.sampled_from([0, 0, 1, 1000, 3_600_000])
 wards = st.sampled_from(["ann", "ann", "ann", "ann", "ben"])
@@ -29,7 +32,7 @@ subjects = st.sampled_from(["ann", "ann", "ann", "ann", "ben", "mother"])
 guardians = st.sampled_from(["mother", "father", "mother", "father", "aunt"])
 purposes = st.integers(0, 9)
 words = st.sampled_from([*["grant"] * 8, "refuse", "withdraw"])
-mades = st.one_of(st.none(), st.none(), st.none(), picks)
+mades = st.one_of(st.none(), st.none(), picks)
 ends = st.one_of(st.none(), picks)
 shown = st.sampled_from([0, 0, 0, 0, 1, 2])
 focuses = st.lists(st.sampled_from([*RULES, "last", "last"]), min_size=1, max_size=2)
@@ -43,6 +46,7 @@ begun = st.lists(
     min_size=1,
     max_size=5,
 )
+handovers = st.sampled_from([("reconfirm", 0), ("reconfirm", 5), ("keep", 0)])
 kinds = st.sampled_from(["student", "student", "customer"])
 
 _SPANS = [timedelta(hours=1), timedelta(days=1), timedelta(days=9), timedelta(days=400), timedelta(milliseconds=1)]
@@ -83,15 +87,17 @@ class Family(RuleBasedStateMachine):
         younger=borns,
         father=st.sampled_from([True, True, True, False, None]),
         until=ends,
+        handover=handovers,
         said=begun,
     )
     def a_family(
         self,
         focus: list[str],
-        born: Any,
-        younger: Any,
+        born: Born,
+        younger: Born,
         father: bool | None,
         until: Pick | None,
+        handover: tuple[str, int],
         said: list[tuple[str, int, str, Pick | None]],
     ) -> None:
         self.focus = focus
@@ -100,6 +106,8 @@ class Family(RuleBasedStateMachine):
             self.oracle.happens("recorded", self.now, subject=who, kind=kind, born=None)
         self._is_born("ann", born)
         self._is_born("ben", younger)
+        if handover != ("reconfirm", 0):
+            self._publish(self._next_version() | {"handover": handover[0], "grace": handover[1]}, None)
         self._guard("mother", "ann", True, None, None)
         if father is not None:
             self._guard("father", "ann", father, None, until)
@@ -129,15 +137,13 @@ class Family(RuleBasedStateMachine):
         self._tick(gap)
         self._say(ward, who, [(self._purpose(about), "grant", None, end)], 0)
 
-    @rule(who=st.sampled_from(["mother", "father"]), about=st.integers(0, 1), word=words, end=ends)
-    def the_daughters_guardian(self, who: str, about: int, word: str, end: Pick | None) -> None:
+    @rule(who=st.sampled_from(["mother", "father"]), about=st.integers(0, 1), word=words, made=mades, end=ends)
+    def the_daughters_guardian(self, who: str, about: int, word: str, made: Pick | None, end: Pick | None) -> None:
         self._tick(1)
-        self._say("ann", who, [(self._purpose(about), word, None, end)], 0)
+        self._say("ann", who, [(self._purpose(about), word, made, end)], 0)
 
     @rule(gap=gaps, subject=subjects, who=st.sampled_from([SELF, "mother"]), about=purposes, made=mades, other=words)
-    def more_but_not_all(
-        self, gap: int, subject: str, who: str, about: int, made: Pick | None, other: str
-    ) -> None:
+    def more_but_not_all(self, gap: int, subject: str, who: str, about: int, made: Pick | None, other: str) -> None:
         """One call that says two things, the one perhaps against the other."""
         self._tick(gap)
         said = [("more", "grant", made, None), (self._purpose(about), other, None, None)]
@@ -146,9 +152,7 @@ class Family(RuleBasedStateMachine):
     # Who is whose guardian
 
     @rule(gap=gaps, ward=wards, who=guardians, verified=st.booleans(), begin=ends, end=ends)
-    def guardianship(
-        self, gap: int, ward: str, who: str, verified: bool, begin: Pick | None, end: Pick | None
-    ) -> None:
+    def guardianship(self, gap: int, ward: str, who: str, verified: bool, begin: Pick | None, end: Pick | None) -> None:
         self._tick(gap)
         self._guard(who, ward, verified, begin, end)
 
@@ -174,7 +178,7 @@ class Family(RuleBasedStateMachine):
     # What is known about people
 
     @rule(gap=gaps, subject=wards, born=borns)
-    def birth_date(self, gap: int, subject: str, born: Any) -> None:
+    def birth_date(self, gap: int, subject: str, born: Born) -> None:
         self._tick(gap)
         self._is_born(subject, born)
 
@@ -182,7 +186,7 @@ class Family(RuleBasedStateMachine):
     def membership(self, gap: int, subject: str, left: int | None) -> None:
         self._tick(gap)
         day = None if left is None else self._today() + timedelta(days=left)
-        self.world.change(subject, membership=(left is not None, day))
+        self.world.leave(subject, day)
         self._happens("fact", subject=subject, facts={"left": day})
 
     @rule(gap=gaps, kind=kinds)
@@ -204,7 +208,7 @@ class Family(RuleBasedStateMachine):
     @rule(
         gap=gaps,
         ages=st.sampled_from([(16,), (18,), (16, 18), (18, 16), (18, 16, 17), ()]),
-        handover=st.sampled_from([("reconfirm", 0), ("reconfirm", 5), ("keep", 0)]),
+        handover=handovers,
         days=st.sampled_from([-3, 1, 9, 400]),
         start=st.one_of(st.none(), st.none(), picks),
     )
@@ -289,7 +293,7 @@ class Family(RuleBasedStateMachine):
     def _tick(self, milliseconds: int) -> None:
         self.clock.advance(milliseconds=milliseconds)
 
-    def _happens(self, what: str, **more: Any) -> None:
+    def _happens(self, what: str, **more: object) -> None:
         self.oracle.happens(what, self.now, **more)
 
     def _compare(self, questions: Sequence[tuple[str, str]] = QUESTIONS) -> None:
@@ -300,9 +304,7 @@ class Family(RuleBasedStateMachine):
     def _states(self, known: Known, who: str, at: datetime) -> dict[str, tuple[str, int | None]]:
         leaves = oracle.in_force(known, at)["leaves"]
         found = {leaf: oracle.state(known, who, leaf, at) for leaf in leaves}
-        return {
-            leaf: (name, None if order is None else self.indexes[order]) for leaf, (name, order) in found.items()
-        }
+        return {leaf: (name, None if order is None else self.indexes[order]) for leaf, (name, order) in found.items()}
 
     def _heard(self, who: str) -> list[tuple[int, str, list[str]]]:
         return [
@@ -311,12 +313,9 @@ class Family(RuleBasedStateMachine):
             if event["what"] == "said" and event["subject"] == who
         ]
 
-    def _is_born(self, who: str, born: Any) -> None:
-        """So many days before coming of age at 16."""
-        day = None
-        if born == "leap":
-            day = date(2012, 2, 29)
-        elif born is not None:
+    def _is_born(self, who: str, born: Born) -> None:
+        day = date(2012, 2, 29) if born == "leap" else None
+        if isinstance(born, int):
             turns = self._today() + timedelta(days=born)
             day = turns.replace(year=turns.year - 16, day=min(turns.day, 28))
         self.world.change(who, facts={"birth_date": day})
@@ -341,7 +340,7 @@ class Family(RuleBasedStateMachine):
         self,
         subject: str,
         who: str,
-        said: list[tuple[str, str, Pick | None, Pick | None]],
+        said: Sequence[tuple[str, str, Pick | None, Pick | None]],
         shown: int,
         *,
         by_staff: bool = False,

@@ -28,7 +28,7 @@ class Oracle:
     def __init__(self) -> None:
         self.history: list[Event] = []
 
-    def happens(self, what: str, at: datetime, **more: Any) -> None:
+    def happens(self, what: str, at: datetime, **more: object) -> None:
         """Note one thing that happened."""
         self.history.append({"what": what, "at": at, **more})
 
@@ -55,7 +55,7 @@ def _learn(known: Known, order: int, event: Event) -> None:
         case "said":
             for leaf in event["applied"]:
                 known["words"].setdefault((who, leaf), []).append({**event, "order": order})
-        case "version":
+        case _:
             known["versions"].append(event)
 
 
@@ -176,26 +176,28 @@ class Hearing:
         if own and own["made_at"] >= since:
             noes = [one for one in self._guardians() if one["word"] != "grant" and not _is_later(own, one)]
             return _found(newest(noes), no=newest(noes)) if noes else _found(own)
-        before = self._of_minor(since - MOMENT)
-        if before["no"] or before["word"] is None:
+        before = self._of_minor(since - MOMENT, said_before=since)
+        if before["no"]:
             return before
-        if before["objection"] is None and (keeps or (over is not None and self.now < over)):
+        if before["word"] and not before["objection"] and (keeps or (over is not None and self.now < over)):
             return before | {"ends": over}
-        return _found(before["word"], "own_consent_required")
+        return _found(before["word"] or self._of_minor(since - MOMENT)["word"], "own_consent_required")
 
-    def _of_minor(self, at: datetime) -> dict[str, Any]:
-        """As the guardians' authority was at an instant."""
+    def _of_minor(self, at: datetime, *, said_before: datetime | None = None) -> dict[str, Any]:
+        """As the guardians' authority was at an instant; perhaps without the yeses of later ones."""
         own = self.last.get(SELF)
         if own and own["word"] != "grant":
             return _found(own, no=own)
-        yeses = [one for one in self._guardians() if one["word"] == "grant" and self._may(one["who"], at)]
+        claims = [one for one in self._guardians() if one["word"] == "grant"]
+        claims = [one for one in claims if said_before is None or one["made_at"] < said_before]
+        yeses = [one for one in claims if self._may(one["who"], at)]
         said_no = [one for one in self._guardians() if one["word"] != "grant"]
         noes = [one for one in said_no if not self._is_lifted(one, yeses, at)]
         if noes:
             return self._disagreed(noes, yeses, at)
         if not yeses:
-            return self._nobody(at)
-        return self._agreed(yeses, at)
+            return self._nobody(claims, at)
+        return self._agreed(yeses, claims, at)
 
     def _disagreed(self, noes: list[Event], yeses: list[Event], at: datetime) -> dict[str, Any]:
         no = newest(noes)
@@ -204,15 +206,14 @@ class Hearing:
             return _found(newest(counting), "guardian_conflict", no=no)
         return _found(no, no=no)
 
-    def _nobody(self, at: datetime) -> dict[str, Any]:
-        claims = [one for one in self._guardians() if one["word"] == "grant"]
+    def _nobody(self, claims: list[Event], at: datetime) -> dict[str, Any]:
         doubts = [one for one in claims if standing(self.guardianships, one["who"], at) == "unverified"]
         word = newest(claims) if claims else self.last.get(SELF)
         return _found(word, "guardian_unverified" if doubts else "guardian_required")
 
-    def _agreed(self, yeses: list[Event], at: datetime) -> dict[str, Any]:
+    def _agreed(self, yeses: list[Event], claims: list[Event], at: datetime) -> dict[str, Any]:
         if self.of_leaf["rule"] == "latest":
-            return self._lasting(newest(yeses), at)
+            return self._lasting(newest([*yeses, *self._run_out(claims, at)]), at)
         ordered = sorted(yeses, key=lambda yes: self._lasts(yes, at))
         if self.of_leaf["rule"] == "any_refusal_wins":
             return self._lasting(ordered[-1], at)
@@ -221,6 +222,18 @@ class Hearing:
         weakest = min(yeses, key=lambda yes: self._lasts(yes, None))
         missing = everybody - {yes["who"] for yes in yeses}
         return _found(weakest, "guardian_required") if missing else _found(weakest, ends=ends)
+
+    def _run_out(self, claims: list[Event], at: datetime) -> list[Event]:
+        """The yeses that were over before their speaker's guardianship was, and so stay that speaker's last word."""
+        return [
+            one for one in claims for end in self._ends(one["who"], at) if is_over(one, end) or one["who"] in self.stale
+        ]
+
+    def _ends(self, who: str, at: datetime) -> list[datetime]:
+        """When the guardianships that gave authority ended, or were blocked."""
+        mine = [one for one in self.guardianships if one["guardian"] == who and one["verified"]]
+        begun = [one for one in mine if one["from"] is None or one["from"] <= at]
+        return [end for one in begun if (end := earliest(one["until"], one["blocked"]))]
 
     def _lasting(self, yes: Event, at: datetime) -> dict[str, Any]:
         return _found(yes, ends=self._end(yes["who"], at))
@@ -245,10 +258,8 @@ class Hearing:
             return bool(after)
         if self._may(no["who"], at):
             return False
-        mine = [one for one in self.guardianships if one["guardian"] == no["who"] and one["verified"]]
-        begun = [one for one in mine if one["from"] is None or one["from"] <= at]
-        ends = [end for one in begun if (end := earliest(one["until"], one["blocked"]))]
-        return any(yes["made_at"] >= max(ends, default=no["made_at"]) for yes in after)
+        over = max(self._ends(no["who"], at), default=no["made_at"])
+        return any(yes["made_at"] >= over for yes in after)
 
     def _is_good(self, yes: Event) -> bool:
         return yes["who"] not in self.stale and not is_over(yes, self.now)

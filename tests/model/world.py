@@ -1,14 +1,14 @@
-"""The service as the model plays with it: its operations, in a transaction of a real database that is then forgotten."""
+"""The service as the model plays with it: its operations, in a transaction of a real database that is forgotten."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
-from functools import partial
+from datetime import date, datetime
 from typing import Any, TypeVar
 
 import aiosqlite
+import pytest
 import uvloop
 
 from consent_service.app import Service, running
@@ -36,6 +36,7 @@ from tests.model import editions
 from tests.model.oracle import SELF, TOKYO, Answer, Event
 
 Result = TypeVar("Result")
+Driver = Any
 
 _NAMESPACES = {"student": "sis", "customer": "person"}
 _STEPS = {
@@ -76,26 +77,23 @@ def at_home(settings: Settings, clock: Clock) -> Iterator[Home]:
 @contextmanager
 def _on_the_spot() -> Iterator[None]:
     """SQLite's driver asks the database in our own thread: two thirds of the time went into changing threads."""
-    in_its_thread = aiosqlite.Connection._execute
+    in_its_thread: Driver = aiosqlite.Connection._execute
 
-    async def at_once(self: Any, work: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    async def at_once(self: Driver, work: Driver, *given: Driver, **named: Driver) -> Driver:
         if self._connection is None or work == self._connection.close:
             return await in_its_thread(self, work, *given, **named)
         return work(*given, **named)
 
-    aiosqlite.Connection._execute = at_once
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aiosqlite.Connection, "_execute", at_once)
         yield
-    finally:
-        aiosqlite.Connection._execute = in_its_thread
 
 
-async def _entered(opening: Any) -> Service:
-    service: Service = await opening.__aenter__()
-    return service
+async def _entered(opening: AbstractAsyncContextManager[Service]) -> Service:
+    return await opening.__aenter__()
 
 
-async def _left(opening: Any) -> None:
+async def _left(opening: AbstractAsyncContextManager[Service]) -> None:
     await opening.__aexit__(None, None, None)
 
 
@@ -155,10 +153,16 @@ class World:
         made = self._home.run(people.create(self._now, self._home.client, new, zone=TOKYO))
         self._subjects[who] = made.subject
 
-    def change(self, who: str, *, membership: tuple[Any, ...] | None = None, **more: Any) -> None:
+    def change(self, who: str, *, kind: str | None = None, facts: dict[str, date | str | None] | None = None) -> None:
         """Change what is known about a person."""
-        status = MembershipStatus.ENDED if membership and membership[0] else MembershipStatus.ACTIVE
-        wanted = SubjectChange(membership=Membership(status, membership[1]) if membership else None, **more)
+        self._change(who, SubjectChange(SubjectKind(kind) if kind else None, facts))
+
+    def leave(self, who: str, day: date | None) -> None:
+        """End a person's membership on a day; None to take that back."""
+        status = MembershipStatus.ACTIVE if day is None else MembershipStatus.ENDED
+        self._change(who, SubjectChange(membership=Membership(status, day)))
+
+    def _change(self, who: str, wanted: SubjectChange) -> None:
         self._home.run(people.change(self._now, self._home.client, self._sub(who), wanted, zone=TOKYO))
 
     def guard(self, name: str, guardian: str, ward: str, facts: Event) -> str | None:
