@@ -62,11 +62,11 @@ def told(server: Server) -> str:
     """
     body, each = _proposal(server), permitted(server.subjects)
     memory.forget_peak(server.pid)
-    quiet = _checked(server, lambda: time.sleep(1))[1]
-    (seconds, dry), meanwhile = _checked(server, lambda: _timed(server, "/v1/policy/versions?dry_run=true", body))
-    _hold(dry["lapses"] == dict.fromkeys(CHANGED, each), f"the dry run counted {dry['lapses']}, not {each:,} each")
-    took, _ = _timed(server, "/v1/policy/versions", body | {"confirm_lapses": dry["confirm_lapses"]})
-    _hold(_why(server) == "policy_changed", "the version is not in effect at once")
+    quiet = checked(server, lambda: time.sleep(1))[1]
+    (seconds, dry), meanwhile = checked(server, lambda: timed(server, "/v1/policy/versions?dry_run=true", body))
+    hold(dry["lapses"] == dict.fromkeys(CHANGED, each), f"the dry run counted {dry['lapses']}, not {each:,} each")
+    took, _ = timed(server, "/v1/policy/versions", body | {"confirm_lapses": dry["confirm_lapses"]})
+    hold(_why(server) == "policy_changed", "the version is not in effect at once")
     aim = "" if server.subjects < MANY else f" ({'within' if seconds <= AIM else 'over'} the aim of {AIM:.0f} s)"
     return (
         f"{server.subjects:,} subjects, three material changes, {dry['confirm_lapses']:,} lapses: "
@@ -77,7 +77,7 @@ def told(server: Server) -> str:
 
 
 def _proposal(server: Server) -> Json:
-    policy = _asked(server, "GET", "/v1/policy")["policy"]
+    policy = asked(server, "GET", "/v1/policy")["policy"]
     policy["version"] = f"{policy['version']}-changed"
     for purpose in policy["purposes"][0]["purposes"]:
         if f"{BRANCH}.{purpose['code']}" in CHANGED:
@@ -87,16 +87,17 @@ def _proposal(server: Server) -> Json:
 
 def _why(server: Server) -> str:
     body = json.loads(target.check(server, "").bodies[0])
-    return str(_asked(server, "POST", "/v1/check", body)["reasons"][0]["code"])
+    return str(asked(server, "POST", "/v1/check", body)["reasons"][0]["code"])
 
 
-def _timed(server: Server, path: str, body: Json) -> tuple[float, Json]:
+def timed(server: Server, path: str, body: Json) -> tuple[float, Json]:
+    """How long a POST took, and its answer."""
     started = time.perf_counter()
-    answer = _asked(server, "POST", path, body)
+    answer = asked(server, "POST", path, body)
     return time.perf_counter() - started, answer
 
 
-def _checked(server: Server, work: Callable[[], Any]) -> tuple[Any, Beside]:
+def checked(server: Server, work: Callable[[], Any]) -> tuple[Any, Beside]:
     """Do the work while somebody checks."""
     with _checking(server) as beside:
         return work(), beside
@@ -111,7 +112,7 @@ def _checking(server: Server) -> Iterator[Beside]:
         for number in range(1_000_000):
             if done.wait(_SPACING):
                 return
-            took, _ = _timed(server, "/v1/check", json.loads(bodies[number % len(bodies)]))
+            took, _ = timed(server, "/v1/check", json.loads(bodies[number % len(bodies)]))
             beside.took.append(took * 1000)
 
     asking = threading.Thread(target=ask)
@@ -123,17 +124,19 @@ def _checking(server: Server) -> Iterator[Beside]:
         asking.join()
 
 
-def _asked(server: Server, method: str, path: str, body: Json = None) -> Json:
+def asked(server: Server, method: str, path: str, body: Json = None) -> Json:
+    """The answer to one request. Raises RuntimeError where it is none."""
     with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=_PATIENCE)) as connection:
         headers = {"Authorization": f"Bearer {server.key}", "Content-Type": "application/json"}
         connection.request(method, path, body=json.dumps(body) if body else None, headers=headers)
         answer = connection.getresponse()
         read = answer.read()
-        _hold(answer.status in (200, 201), f"{path} answered {answer.status}: {read[:500].decode()}")
+        hold(answer.status in (200, 201), f"{path} answered {answer.status}: {read[:500].decode()}")
         return json.loads(read)
 
 
-def _hold(holds: bool, what: str) -> None:
+def hold(holds: bool, what: str) -> None:
+    """Raise RuntimeError if it does not hold."""
     if not holds:
         raise RuntimeError(what)
 

@@ -24,14 +24,27 @@ class Listening:
 
     @property
     def requests(self) -> int:
-        """How many requests are under way."""
+        """How many requests are under way, on open connections."""
+        cycles = [one.cycle for one in self._server.server_state.connections if isinstance(one, Protocol)]
+        return sum(1 for cycle in cycles if cycle and not cycle.response_complete)
+
+    @property
+    def tasks(self) -> int:
+        """How many of them uvicorn's own way has a task for; the slim path has none."""
         return len(self._server.server_state.tasks)
+
+    async def stop(self) -> None:
+        """Begin to shut down, and come back once nobody new is let in."""
+        self._server.should_exit = True
+        await until(lambda: not self._server.servers[0].is_serving())
 
 
 @asynccontextmanager
 async def listening(app: FastAPI) -> AsyncIterator[Listening]:
     """Listen for as long as the block lasts."""
-    config = uvicorn.Config(app, port=0, http=Protocol, log_config=None, access_log=False, timeout_keep_alive=60)
+    config = uvicorn.Config(
+        app, port=0, http=Protocol, log_config=None, access_log=False, server_header=False, timeout_keep_alive=60
+    )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     await until(lambda: server.started or serving.done())

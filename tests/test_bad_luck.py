@@ -110,6 +110,21 @@ async def test_a_client_that_hangs_up_in_mid_body_is_no_fault_of_ours(
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
+async def test_a_service_that_stops_answers_first_who_waits(settings: Settings) -> None:
+    question = QUESTION.encoded(await first_key(settings))
+    gate = Gate(partial(checks.answer, zone=settings.time_zone))
+    async with running(settings) as service:
+        lane = Lane(service.database.write, gate, patience=30)
+        app = create_app(settings, replace(service, checks=lane))
+        async with listening(app) as server, wires(server.port, 1) as [wire]:
+            answer = wire.send(question)
+            await gate.entered.wait()
+            assert (server.requests, server.tasks) == (1, 0)
+            await server.stop()
+            gate.opened.set()
+            assert ((await answer).status, (await answer).headers["connection"]) == (200, "close")
+
+
 NO_ROOM = {
     "sqlite": ["PRAGMA max_page_count = 1"],  # SQLite makes that the size it has
     "postgresql": [

@@ -166,6 +166,23 @@ async def test_a_bundle_is_verified_with_no_database(school: School, settings: S
 
 
 @anyio_test
+async def test_a_part_about_somebody_has_what_belongs_to_both_of_two_records(school: School, tmp_path: Path) -> None:
+    await lively(school)
+    subs = [await school.enrol(f"person:twice-{number}") for number in range(3)]
+    for number in range(2):
+        await school.post(f"/v1/subjects/{subs[number + 1]}/merge", {"other": subs[number]})
+    await school.get("/v1/ledger/checkpoint")
+    found = []
+    for sub in subs:
+        file = await written(school, tmp_path / "part", Part(subject=sub))
+        assert verified_bundle(file).findings == []
+        items = [json.loads(line) for line in file.read_text().splitlines()]
+        found.append({item["entry"]["subject"] for item in items if "entry" in item} - {None})
+    assert found == [set(subs)] * 3
+    assert verified_bundle(await written(school, tmp_path / "whole")).findings == []
+
+
+@anyio_test
 @pytest.mark.parametrize("part", [Part(20, 24), Part(begin=30), Part(end=3), Part(subject="")])
 async def test_a_part_says_that_it_is_one(school: School, tmp_path: Path, part: Part) -> None:
     await lively(school)

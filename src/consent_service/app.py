@@ -150,14 +150,19 @@ def _notary(settings: Settings, database: Database, pause: Pause = asyncio.sleep
 def _service(settings: Settings, database: Database, notary: Notary) -> Service:
     record = functools.partial(consents.record, zone=settings.time_zone)
     return Service(
-        settings, database, _checks(settings, database), Lane(database.write, record), notary, asyncio.Event()
+        settings,
+        database,
+        _checks(settings, database),
+        Lane(database.write_one_by_one(), record),
+        notary,
+        asyncio.Event(),
     )
 
 
 def _checks(settings: Settings, database: Database) -> Lane[Asked, Decision]:
     if settings.decision_log is DecisionLog.DURABLE:
-        return Lane(database.write, functools.partial(checks.answer, zone=settings.time_zone))
-    return Lane(database.read, functools.partial(checks.answer_unrecorded, zone=settings.time_zone))
+        return Lane(database.write_one_by_one(), functools.partial(checks.answer, zone=settings.time_zone))
+    return Lane(database.read_one_by_one(), functools.partial(checks.answer_unrecorded, zone=settings.time_zone))
 
 
 def _room(service: Service, measures: Measures) -> Room:

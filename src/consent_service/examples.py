@@ -23,7 +23,7 @@ from consent_service.store import decisions
 from consent_service.store.db import WriteTx
 
 SUBJECT = "sub_00000000000000000000001001"
-IDENTIFIER = Identifier("person", "1001")
+IDENTIFIER, TWICE = Identifier("person", "1001"), Identifier("person", "1002")
 CHILD = "sub_00000000000000000000003001"
 CHILD_IDENTIFIER, FATHER = Identifier("sis", "S-3001"), Identifier("person", "3002")
 GUARDIANSHIP = guardianship_id(CHILD, 1)
@@ -54,19 +54,21 @@ PUBLICATION = _publication()
 
 async def add(tx: WriteTx, *, zone: ZoneInfo) -> None:
     """Record the example person, under a fixed pseudonym, a client to try revoking on, what the person said of a few
-    purposes, a decision, and a family; once."""
+    purposes, a decision, a family, and a second record of the example person; once."""
     operator = Client("operator", "operator", frozenset(Scope), (), (), None, None, tx.now)
     if await people.exists(tx, IDENTIFIER):
         return
     await people.create(tx, operator, NewSubject((IDENTIFIER,), language="ja"), zone=zone, subject=SUBJECT)
     new = NewClient("example", (Scope.CHECK, Scope.CONSENTS_WRITE))
     made = await clients.create(tx, None, new, client_id=CLIENT)
-    await consents.record(tx, [await _call(tx, tx.keyring.key_hash(made.key))], zone=zone)
+    said = await _call(tx, tx.keyring.key_hash(made.key))
+    await consents.record(tx, [said], zone=zone)
     question = Question(IDENTIFIER, "billing")
     for answer in await checks.answer_for(tx, made.client, [Case(made.client, question)], zone=zone, recorded=False):
         if isinstance(answer, Decision):
             await decisions.record(tx, [answer._replace(id=DECISION)])
     await _add_family(tx, operator, zone)
+    await consents.record(tx, [said._replace(subject=TWICE)], zone=zone)
 
 
 async def _add_family(tx: WriteTx, operator: Client, zone: ZoneInfo) -> None:

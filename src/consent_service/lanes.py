@@ -12,6 +12,7 @@ What holds, always:
 """
 
 import asyncio
+import functools
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -29,6 +30,8 @@ Tx = TypeVar("Tx", bound=ReadTx)
 
 
 Operation = Callable[[Tx, Sequence[Item]], Awaitable[Sequence[Answer | ConsentError]]]
+Tell = Callable[[Answer | Exception], None]
+"""How a caller is told the answer, or what went wrong; it raises nothing."""
 
 _LATE = "The database did not answer in time; a write may have happened, so repeat it with the same Idempotency-Key."
 
@@ -44,18 +47,15 @@ logger = logging.getLogger(__name__)
 class _Batch(Generic[Item, Answer]):
     timer: asyncio.TimerHandle | None = None
     items: list[Item] = field(default_factory=list)
-    callers: list[asyncio.Future[Answer]] = field(default_factory=list)
+    callers: list[Tell[Answer]] = field(default_factory=list)
 
-    def answer(self, answers: Sequence[Answer | BaseException]) -> None:
+    def answer(self, answers: Sequence[Answer | Exception]) -> None:
+        """Tell each caller; only once, even if the answers come after all."""
         if self.timer:
             self.timer.cancel()
-        for caller, answer in zip(self.callers, answers, strict=True):
-            if caller.done():
-                continue
-            if isinstance(answer, BaseException):
-                caller.set_exception(answer)
-            else:
-                caller.set_result(answer)
+        callers, self.callers = self.callers, []
+        for tell, answer in zip(callers, answers, strict=bool(callers)):
+            tell(answer)
 
 
 class Lane(Generic[Item, Answer]):
@@ -94,28 +94,29 @@ class Lane(Generic[Item, Answer]):
         Raises Overloaded when the lane is full, Unavailable when the answer cannot be known in time, and whatever
         error the operation has for this item.
         """
+        caller: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.put(item, functools.partial(_settle, caller))
+        return await caller
+
+    def put(self, item: Item, tell: Tell[Answer]) -> None:
+        """The same for whoever does not wait: `tell` is called once, after the commit. Raises Overloaded."""
         if self._inside >= self._waiting:
             raise Overloaded("Too many requests are waiting; nothing was done. Try again shortly.")
-        caller: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._gather(item, caller)
         self._inside += 1
-        try:
-            return await caller
-        finally:
-            self._inside -= 1
+        self._gather(item, tell)
 
     async def drain(self) -> None:
         """Wait until every batch that was begun or gathered has been answered."""
         while self._runner:
             await asyncio.wait([self._runner])
 
-    def _gather(self, item: Item, caller: asyncio.Future[Answer]) -> None:
+    def _gather(self, item: Item, tell: Tell[Answer]) -> None:
         if not self._batches or len(self._batches[-1].items) >= self._most:
             batch: _Batch[Item, Answer] = _Batch()
-            batch.timer = asyncio.get_running_loop().call_later(self._patience, _give_up, batch)
+            batch.timer = asyncio.get_running_loop().call_later(self._patience, self._give_up, batch)
             self._batches.append(batch)
         self._batches[-1].items.append(item)
-        self._batches[-1].callers.append(caller)
+        self._batches[-1].callers.append(tell)
         if self._runner is None:
             self._runner = asyncio.create_task(self._run())
 
@@ -124,9 +125,16 @@ class Lane(Generic[Item, Answer]):
             while self._batches:
                 await self._gathered()
                 batch = self._batches.popleft()  # from here on the batch is closed
-                batch.answer(await self._answers(batch.items))
+                self._answer(batch, await self._answers(batch.items))
         finally:
             self._runner = None
+
+    def _answer(self, batch: _Batch[Item, Answer], answers: Sequence[Answer | Exception]) -> None:
+        self._inside -= len(batch.callers)
+        batch.answer(answers)
+
+    def _give_up(self, batch: _Batch[Item, Answer]) -> None:
+        self._answer(batch, [Unavailable(_LATE) for _ in batch.callers])
 
     async def _gathered(self) -> None:
         """Let in who is at the door: a turn of the loop reads a request, the next one brings it here."""
@@ -136,7 +144,7 @@ class Lane(Generic[Item, Answer]):
             await asyncio.sleep(0)
             quiet = 0 if len(batch.items) > before else quiet + 1
 
-    async def _answers(self, items: Sequence[Item]) -> Sequence[Answer | BaseException]:
+    async def _answers(self, items: Sequence[Item]) -> Sequence[Answer | Exception]:
         try:
             return await self._in_one_transaction(items)
         except DataFault as fault:
@@ -154,16 +162,24 @@ class Lane(Generic[Item, Answer]):
             return await self._operation(tx, items)
 
 
-def _give_up(batch: "_Batch[Item, Answer]") -> None:
-    batch.timer = None
-    for caller in batch.callers:
-        if not caller.done():
-            caller.set_exception(Unavailable(_LATE))
+def _settle(caller: "asyncio.Future[Answer]", answer: Answer | Exception) -> None:
+    if caller.done():
+        return  # whoever asked has gone away
+    if isinstance(answer, Exception):
+        caller.set_exception(answer)
+    else:
+        caller.set_result(answer)
 
 
 async def read_alone(database: Database, operation: Callable[[ReadTx], Awaitable[Result]]) -> Result:
     """Run a reading operation in a transaction of its own."""
     async with database.read() as tx:
+        return await operation(tx)
+
+
+async def view_alone(database: Database, operation: Callable[[ReadTx], Awaitable[Result]]) -> Result:
+    """The same, all of it on one snapshot."""
+    async with database.view() as tx:
         return await operation(tx)
 
 

@@ -16,7 +16,7 @@ from consent_service.core.consent import Action, Method, NotApplied, Role, Stand
 from consent_service.core.guardianship import GuardianshipChange
 from consent_service.core.people import Membership, MembershipStatus
 from consent_service.core.policy import SubjectKind
-from consent_service.core.projection import SubjectState, from_document, to_document
+from consent_service.core.projection import Fold, SubjectState, applied, from_document, to_document
 from consent_service.core.standings import Leaves
 
 AT = datetime(2026, 11, 23, 2, 10, 11, 512000, tzinfo=UTC)
@@ -39,6 +39,8 @@ STATEMENT = ledger.StatementMade(
     made_at=AT,
     expires_at=None,
 )
+
+STANDING = Standing(Action.WITHDRAW, 7, AT, None, 1, AT)
 
 GOLDEN: list[tuple[ledger.Body, bytes]] = [
     (
@@ -85,6 +87,23 @@ GOLDEN: list[tuple[ledger.Body, bytes]] = [
         b'"sub_00000000000000000000001002","guardianship":"gua_00000000000000000000001001_1","kind":"guardianship",'
         b'"recorded_by":"operator","subject":"sub_00000000000000000000001001","until_at":"2026-11-23T02:10:11.512Z",'
         b'"verified":false}',
+    ),
+    (
+        ledger.SubjectsMerged(
+            at=AT,
+            recorded_by="cli_1",
+            subject=SUB,
+            merged="sub_00000000000000000000001002",
+            into=SUB,
+            leaves={"billing": None, "surveys.analysis": ledger.Stands.of(STANDING)},
+            voices={"surveys.analysis": {"": ledger.Stands.of(STANDING)}},
+        ),
+        b'{"at":"2026-11-23T02:10:11.512Z","commitment":null,"into":"sub_00000000000000000000001001","kind":"merge",'
+        b'"leaves":{"billing":null,"surveys.analysis":{"action":"withdraw","expires_at":null,"index":7,"last_no_at":'
+        b'"2026-11-23T02:10:11.512Z","made_at":"2026-11-23T02:10:11.512Z","wording":1}},"merged":'
+        b'"sub_00000000000000000000001002","recorded_by":"cli_1","subject":"sub_00000000000000000000001001","voices":'
+        b'{"surveys.analysis":{"":{"action":"withdraw","expires_at":null,"index":7,"last_no_at":'
+        b'"2026-11-23T02:10:11.512Z","made_at":"2026-11-23T02:10:11.512Z","wording":1}}}}',
     ),
     (
         ledger.ClientChanged(
@@ -171,7 +190,7 @@ def test_a_subjects_state_has_its_bytes() -> None:
         SubjectKind.STUDENT,
         Membership(MembershipStatus.ENDED, date(2027, 3, 31)),
         {"sis": 1},
-        Leaves().changed({"billing": Standing(Action.WITHDRAW, 7, AT, None, 1, AT)}),
+        Leaves().changed({"billing": STANDING}),
         last_index=7,
     )
     document = (
@@ -182,11 +201,42 @@ def test_a_subjects_state_has_its_bytes() -> None:
     assert from_document(SUB, 7, document) == state
 
 
+def test_the_state_of_who_was_merged_begins_with_whom_it_leads_to() -> None:
+    state = SubjectState(SUB, SubjectKind.STUDENT, last_index=7, into="sub_00000000000000000000001002")
+    document = (
+        '{"into":"sub_00000000000000000000001002","kind":"student","leaves":{},"membership":["active",null],'
+        '"namespaces":{}}'
+    )
+    assert to_document(state) == document
+    assert from_document(SUB, 7, document) == state
+
+
+def test_no_entry_follows_about_who_was_merged() -> None:
+    state = SubjectState(SUB, SubjectKind.STUDENT, last_index=7, into="sub_00000000000000000000001002")
+    with pytest.raises(ValueError, match="merged into another"):
+        applied(state, 8, STATEMENT)
+    fold = Fold()
+    fold.add(6, {"kind": "subject", "subject_kind": "student"})
+    fold.add(7, {"kind": "merge", "subject": SUB, "merged": SUB, "into": "sub_00000000000000000000001002"})
+    assert fold.document() == to_document(state)
+    with pytest.raises(ValueError, match="merged into another"):
+        fold.add(8, {"kind": "subject", "subject_kind": "student"})
+
+
 @given(st.text(), st.text(), st.dictionaries(st.from_regex(r"[a-z0-9_.]{1,20}", fullmatch=True), st.integers(0, 99)))
 def test_a_statements_bytes_are_canonical_whatever_it_says(purpose: str, version: str, leaves: dict[str, int]) -> None:
     told = {"purpose": purpose, "policy_version": version, "leaves": leaves, "applied": sorted(leaves)}
     body = STATEMENT.model_copy(update=told)
     assert ledger.to_bytes(body) == rfc8785.dumps(body.model_dump(mode="json"))
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+DETAILS = st.dictionaries(TEXTS, TEXTS | st.dictionaries(TEXTS, TEXTS, max_size=3), max_size=4)
+
+
+@given(DETAILS)
+def test_a_detail_is_canonical_whatever_it_says(detail: ledger.JsonObject) -> None:
+    assert ledger.detail_bytes(detail) == rfc8785.dumps(detail)
 
 
 _STANDING = st.builds(

@@ -3,6 +3,7 @@
 import pytest
 
 from consent_service.core.clients import Scope
+from tests.family import LEAVES, Family, prepare
 from tests.publishing import edited, node, published, reworded, without
 from tests.school import EMAIL, School
 
@@ -92,3 +93,41 @@ async def test_a_client_sees_its_own_purposes_and_people_only(school: School) ->
     assert (hidden.status_code, hidden.json()["code"]) == (404, "subject_not_found")
     unknown = await school.get("/v1/subjects/sub_00000000000000000000000000/asks")
     assert unknown.status_code == 404
+
+
+async def family(school: School, *steps: str) -> Family:
+    """A child, after these steps."""
+    await prepare(school, quiet_period_days=0)
+    made = Family(school, LEAVES["any_refusal_wins"])
+    await made.born("minor")
+    for step in steps:
+        await made.happens(step)
+    return made
+
+
+async def test_after_a_hand_over_the_person_is_asked_for_what_a_guardian_said_yes_to(school: School) -> None:
+    made = await family(school, "mother verified", "mother yes")
+    assert made.leaf not in await asked(school, made.sub)
+    await made.happens("child is 16")
+    assert (await asked(school, made.sub))[made.leaf] == "own_consent_required"
+    await made.happens("child yes")
+    assert made.leaf not in await asked(school, made.sub)
+
+
+@pytest.mark.parametrize(
+    ("steps", "state"),
+    [
+        (["mother verified", "father verified", "mother yes", "father no"], "guardian_conflict"),
+        (["mother verified", "mother yes", "mother ended"], "guardian_required"),
+        (["mother verified", "mother yes", "mother found unverified"], "guardian_unverified"),
+    ],
+)
+async def test_a_child_is_not_asked_for_what_only_the_guardians_can_settle(
+    school: School, steps: list[str], state: str
+) -> None:
+    made = await family(school, *steps)
+    states = (await school.get(f"/v1/subjects/{made.sub}/consents")).json()["states"]
+    assert states[made.leaf]["state"] == state
+    assert made.leaf not in await asked(school, made.sub)
+    await made.happens("child is 16")
+    assert made.leaf in await asked(school, made.sub)

@@ -53,6 +53,7 @@ told = st.tuples(
 changed = st.one_of(
     st.tuples(st.just("link"), people, people),
     st.tuples(st.just("unlink"), people, people),
+    st.tuples(st.just("merge"), people, people),
     st.tuples(st.just("membership"), people, st.sampled_from([None, 0, 1])),
     st.tuples(st.just("publish"), st.sampled_from(["billing", "marketing", "surveys"]), st.sampled_from([0, 1])),
     st.tuples(st.just("client"), st.sampled_from(REGISTRATIONS), st.sampled_from(NAMESPACES)),
@@ -98,7 +99,8 @@ class Story:
                 self.school.clock.now += LEAST
 
     async def turn_round(self) -> None:
-        """What came later: every yes that expires has expired, and everybody has said something else and left."""
+        """What came later: every yes that expires has expired, and everybody has said something else and left, and
+        turned out to be one person."""
         self.school.clock.now += timedelta(days=2)
         for person in PEOPLE:
             await self.say(person, EMAIL, "withdraw", 0, None)
@@ -106,6 +108,7 @@ class Story:
             for purpose in ("billing", "marketing", "surveys"):
                 await self.say(person, purpose, "grant", 0, None)
             await self.membership(person, 0)
+            await self.merge(PEOPLE[0], person)
         self.school.clock.now += LEAST
 
     async def say(self, person: str, purpose: str, action: str, days_ago: int, expires_in: int | None) -> None:
@@ -120,6 +123,10 @@ class Story:
 
     async def unlink(self, person: str, other: str) -> None:
         await self._change(person, {"remove_identifiers": [self._named(other)]})
+
+    async def merge(self, person: str, other: str) -> None:
+        if subject := await self._subject(person):
+            await self.school.post(f"/v1/subjects/{subject}/merge", {"other": self._named(other)})
 
     async def membership(self, person: str, ends_in: int | None) -> None:
         ended_on = (self.school.clock.now + timedelta(days=ends_in or 0)).date().isoformat()

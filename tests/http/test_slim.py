@@ -1,4 +1,4 @@
-"""The slim path answers as the ordinary route does, for every input that the tests know."""
+"""The slim path answers as the ordinary route does, for every input that the tests know, over ASGI and on the wire."""
 
 import json
 import re
@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from consent_service.app import create_app
 from consent_service.core.clients import Scope, key_from
 from consent_service.web.slim import HOT
+from tests.listening import listening
 from tests.school import EMAIL, Json, School, statements
 
 pytestmark = pytest.mark.anyio
@@ -81,7 +83,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 
 def told(response: httpx.Response) -> tuple[int, dict[str, str], str]:
-    headers = {name: OWN.sub("…", value) for name, value in response.headers.items() if name != "content-length"}
+    own = ("content-length", "date")
+    headers = {name: OWN.sub("…", value) for name, value in response.headers.items() if name not in own}
     return (
         response.status_code,
         headers,
@@ -89,16 +92,26 @@ def told(response: httpx.Response) -> tuple[int, dict[str, str], str]:
     )
 
 
-async def both_ways(school: School, path: str, body: bytes, headers: dict[str, str]) -> list[object]:
-    """The answer of the slim path, and that of the ordinary route, to which a body of undeclared length goes."""
+@pytest.fixture
+async def wired(school: School) -> AsyncIterator[httpx.AsyncClient]:
+    """The same school behind a real server, whose wire takes the slim path at once."""
+    app = create_app(school.service.settings, school.service)
+    async with listening(app) as server, httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as http:
+        yield http
+
+
+async def all_ways(
+    school: School, wired: httpx.AsyncClient, path: str, body: bytes, headers: dict[str, str]
+) -> list[object]:
+    """The answer of the slim path, on the wire and over ASGI, and that of the ordinary route, to which a body of
+    undeclared length goes."""
 
     async def undeclared() -> AsyncIterator[bytes]:
         yield body
 
     answers: list[object] = []
-    for content in (body, undeclared()):
-        response = await school.http.post(path, content=content, headers=headers)
-        answers.append(told(response))
+    for http, content in ((wired, body), (school.http, body), (school.http, undeclared())):
+        answers.append(told(await http.post(path, content=content, headers=headers)))
     return answers
 
 
@@ -108,31 +121,35 @@ def named(school: School, other: str, headers: dict[str, str]) -> dict[str, str]
     return usual | {"Authorization": given}
 
 
-async def test_every_body_is_answered_alike(school: School) -> None:
+async def test_every_body_is_answered_alike(school: School, wired: httpx.AsyncClient) -> None:
     await school.said("person:1", ("billing", "grant"), ("surveys", "refuse"))
     for path, bodies in (("/v1/check", CHECKS), ("/v1/consents", CONSENTS + CHECKS)):
         for body in bodies:
-            slim, ordinary = await both_ways(school, path, body, named(school, "", {}))
-            assert slim == ordinary, (path, body[:80])
+            wire, slim, ordinary = await all_ways(school, wired, path, body, named(school, "", {}))
+            assert wire == slim == ordinary, (path, body[:80])
 
 
-async def test_every_header_is_heeded_alike(school: School) -> None:
+async def test_every_header_is_heeded_alike(school: School, wired: httpx.AsyncClient) -> None:
     other = await school.key_for("other", Scope.PEOPLE_READ)
     for path, body in (("/v1/check", CHECK), ("/v1/consents", CONSENTS[0])):
         for headers in HEADERS:
-            slim, ordinary = await both_ways(school, path, body, named(school, other, headers))
-            assert slim == ordinary, (path, headers)
+            wire, slim, ordinary = await all_ways(school, wired, path, body, named(school, other, headers))
+            assert wire == slim == ordinary, (path, headers)
 
 
-async def test_both_ways_are_measured_under_the_same_route(school: School) -> None:
+async def test_all_ways_are_measured_under_the_same_route(school: School, wired: httpx.AsyncClient) -> None:
     for path in HOT:
-        await both_ways(school, path, CHECK, named(school, "", {}))
-    metrics = (await school.http.get("/metrics")).text
-    assert 'consent_requests_total{method="POST",route="/v1/check",status="200"} 2.0' in metrics
-    assert 'consent_requests_total{method="POST",route="/v1/consents",status="422"} 2.0' in metrics
+        await all_ways(school, wired, path, CHECK, named(school, "", {}))
+    for http, number in ((school.http, "2.0"), (wired, "1.0")):
+        metrics = (await http.get("/metrics")).text
+        assert f'consent_requests_total{{method="POST",route="/v1/check",status="200"}} {number}' in metrics
+        assert f'consent_requests_total{{method="POST",route="/v1/consents",status="422"}} {number}' in metrics
+        assert f'consent_decisions_total{{permitted="false"}} {number}' in metrics
 
 
-async def test_a_failure_that_nobody_foresaw_is_told_alike(school: School, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failure_that_nobody_foresaw_is_told_alike(
+    school: School, wired: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def broken(*_: object) -> None:
         raise RuntimeError("secret detail")
 
@@ -141,12 +158,12 @@ async def test_a_failure_that_nobody_foresaw_is_told_alike(school: School, monke
         (school.service.statements, "/v1/consents", CONSENTS[0]),
     ):
         monkeypatch.setattr(lane, "_operation", broken)
-        slim, ordinary = await both_ways(school, path, body, named(school, "", {}))
-        assert slim == ordinary
+        wire, slim, ordinary = await all_ways(school, wired, path, body, named(school, "", {}))
+        assert wire == slim == ordinary
         assert "secret detail" not in str(slim)
 
 
-async def test_of_a_header_that_comes_twice_the_first_counts_either_way(school: School) -> None:
+async def test_of_a_header_that_comes_twice_the_first_counts_each_way(school: School, wired: httpx.AsyncClient) -> None:
     key, wrong = f"Bearer {school.key}", "Bearer nonsense"
     for first, second, status in ((key, wrong, 200), (wrong, key, 401)):
         headers = [("Authorization", first), ("Authorization", second), ("Content-Type", "application/json")]
@@ -154,7 +171,8 @@ async def test_of_a_header_that_comes_twice_the_first_counts_either_way(school: 
         async def undeclared() -> AsyncIterator[bytes]:
             yield CHECK
 
+        wire = await wired.post("/v1/check", content=CHECK, headers=headers)
         slim = await school.http.post("/v1/check", content=CHECK, headers=headers)
         ordinary = await school.http.post("/v1/check", content=undeclared(), headers=headers)
-        assert (slim.status_code, ordinary.status_code) == (status, status)
-        assert told(slim) == told(ordinary)
+        assert (wire.status_code, slim.status_code, ordinary.status_code) == (status, status, status)
+        assert told(wire) == told(slim) == told(ordinary)

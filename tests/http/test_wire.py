@@ -1,11 +1,17 @@
-"""An answer leaves in one write, and nothing that was written is lost when the connection closes."""
+"""The wire: an answer leaves in one write, and the slim path keeps all of HTTP's manners (RFC 9112)."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
 
+from consent_service.app import create_app
 from consent_service.web.wire import OneWrite
+from tests.listening import listening
+from tests.school import School
+from tests.wire import Request
 
 pytestmark = pytest.mark.anyio
 
@@ -49,3 +55,79 @@ async def test_what_is_kept_is_written_before_the_connection_closes() -> None:
     await asyncio.sleep(0)
     assert socket.seen == [b"goodbye", b"closed"]
     assert transport.is_closing()
+
+
+CHECK = Request("/v1/check", {"subject": "person:1", "purpose": "billing"})
+
+
+@asynccontextmanager
+async def talking(school: School) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """The school behind a real server, and one connection to it."""
+    async with listening(create_app(school.service.settings, school.service)) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+
+
+async def heard(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
+    """The next answer: its status, headers and body."""
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)).decode()
+    status, *lines = head.strip().split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    return int(status.split()[1]), headers, await reader.readexactly(int(headers.get("content-length", 0)))
+
+
+async def test_requests_behind_each_other_on_one_connection_are_answered_in_order(school: School) -> None:
+    check = CHECK.encoded(school.key)
+    other = b"GET /v1/purposes/billing HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    unknown = Request("/v1/check", {"subject": "person:1", "purpose": "nothing"}).encoded(school.key)
+    async with talking(school) as (reader, writer):
+        writer.write(check + other + unknown + check)
+        bodies = [body for status, _, body in [await heard(reader) for _ in range(4)] if status == 200]
+    told = [next(word for word in (b"no_consent", b"wording", b"not_specified") if word in body) for body in bodies]
+    assert told == [b"no_consent", b"wording", b"not_specified", b"no_consent"]
+
+
+async def test_a_request_may_come_byte_by_byte_and_the_connection_stays_open(school: School) -> None:
+    async with talking(school) as (reader, writer):
+        for _ in range(2):
+            for byte in CHECK.encoded(school.key):
+                writer.write(bytes([byte]))
+                await writer.drain()
+            status, headers, _ = await heard(reader)
+            assert (status, "connection" in headers) == (200, False)
+
+
+@pytest.mark.parametrize("last", ["HTTP/1.1\r\nConnection: close", "HTTP/1.0", "HTTP/1.0\r\nConnection: keep-alive"])
+async def test_the_last_request_of_a_connection_closes_it(school: School, last: str) -> None:
+    request = CHECK.encoded(school.key).replace(b"HTTP/1.1", last.encode(), 1)
+    async with talking(school) as (reader, writer):
+        writer.write(request)
+        status, headers, _ = await heard(reader)
+        assert (status, headers["connection"], await reader.read()) == (200, "close", b"")
+
+
+async def test_another_method_on_the_same_path_is_told_that_there_is_none(school: School) -> None:
+    async with talking(school) as (reader, writer):
+        writer.write(CHECK.encoded(school.key).replace(b"POST", b"PUT", 1))
+        assert (await heard(reader))[0] == 405
+
+
+async def test_who_asks_whether_to_go_on_is_told_so(school: School) -> None:
+    head, _, body = CHECK.encoded(school.key).partition(b"\r\n\r\n")
+    async with talking(school) as (reader, writer):
+        writer.write(head + b"\r\nExpect: 100-continue\r\n\r\n")
+        assert (await heard(reader))[0] == 100
+        writer.write(body)
+        assert (await heard(reader))[0] == 200
+
+
+async def test_behind_a_proxy_that_speaks_https_an_answer_says_so(school: School) -> None:
+    request = CHECK.encoded(school.key).replace(b"\r\nHost", b"\r\nX-Forwarded-Proto: https\r\nHost", 1)
+    async with talking(school) as (reader, writer):
+        writer.write(CHECK.encoded(school.key))
+        assert "strict-transport-security" not in (await heard(reader))[1]
+        writer.write(request)
+        assert "strict-transport-security" in (await heard(reader))[1]

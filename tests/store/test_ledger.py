@@ -186,6 +186,7 @@ steps = st.lists(
         st.tuples(st.just("say"), people, said, st.integers(0, 3), st.none() | people),
         st.tuples(st.just("link"), people, people),
         st.tuples(st.just("unlink"), people, people),
+        st.tuples(st.just("merge"), people, people),
         st.tuples(st.just("end"), people, st.sampled_from(["active", "ended"])),
         st.tuples(st.just("client"), st.integers(0, 3)),
         st.tuples(st.just("born"), people, st.sampled_from([None, "2014-05-02", "2001-02-28"])),
@@ -227,6 +228,9 @@ async def change_person(school: School, what: str, person: str, other: str) -> N
         for one in (await school.get(f"{path}/guardians")).json()["items"]:
             body = {"verify": {"verified_by": "office"}, "block": {"reference": "court"}}.get(other, {})
             await school.post(f"/v1/guardianships/{one['id']}/{other}", body)
+        return
+    if what == "merge":
+        await school.post(f"{path}/merge", {"other": other})
         return
     change = {
         "link": {"add_identifiers": [other]},

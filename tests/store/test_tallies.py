@@ -45,7 +45,8 @@ def counted(some: list[SubjectState]) -> Counter[Tally]:
 
 async def test_the_database_counts_as_we_do(school: School) -> None:
     some = states()
-    rows = [(one.subject, one.last_index, to_document(one), b"") for one in some]
+    merged = SubjectState("sub_merged", SubjectKind.STUDENT, into="sub_silent")
+    rows = [(one.subject, one.last_index, to_document(one), b"") for one in [*some, merged]]
     named = [(f"lookup-{one.subject}", next(iter(one.namespaces)), one.subject, 0, b"") for one in some]
     async with school.service.database.write() as tx:
         await tx.insert(subject_state, rows)

@@ -1,6 +1,5 @@
 """What a statement does to what stands: the rules of granting, refusing and withdrawing."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -40,8 +39,7 @@ class NotApplied(StrEnum):
     GUARDIAN_REQUIRED = "guardian_required"
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """What stands for one leaf.
 
     `index` is the entry it rests on; `made_at` is when the person said it; `wording` is the number of the wording that
@@ -49,7 +47,7 @@ class Standing:
     """
 
     action: Action
-    index: int
+    index: int  # type: ignore[assignment]  # it hides tuple.index, which nobody needs
     made_at: datetime
     expires_at: datetime | None
     wording: int
@@ -105,8 +103,7 @@ class Tally(NamedTuple):
     subjects: int
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """What somebody says about the leaves of a purpose; `wordings` are their wordings in the version that was shown."""
 
     action: Action

@@ -34,6 +34,8 @@ class GuardianshipChange(StrEnum):
     ENDED = "ended"
     BLOCKED = "blocked"
     UNBLOCKED = "unblocked"
+    MERGED = "merged"
+    """The ward or the guardian was merged into another subject, with whom it goes on under its own id."""
 
 
 class GuardianshipStatus(StrEnum):

@@ -32,7 +32,8 @@ class SubjectState(NamedTuple):
     `namespaces` counts the subject's identifiers by namespace, `leaves` holds what stands for each leaf that was ever
     decided, `last_index` is the subject's last entry. One that is not `trusted` is known to exist, and no more: its row
     fails its seal or is not the newest. `guardianships` are those in which the subject is the ward, ended ones too;
-    `leaves` holds the last word, whoever had it, and `voices` who said what.
+    `leaves` holds the last word, whoever had it, and `voices` who said what. One that was merged is another name of the
+    subject `into`, and holds nothing else.
     """
 
     subject: str
@@ -45,6 +46,7 @@ class SubjectState(NamedTuple):
     born: date | None = None
     guardianships: Guardianships = MappingProxyType({})
     voices: Voices = _SILENCE
+    into: str | None = None
 
     @property
     def visible_in(self) -> Collection[str]:
@@ -57,8 +59,9 @@ def applied(
 ) -> SubjectState:
     """The subject's state after one more entry. The first entry about a subject records it.
 
-    `detail` is the entry's personal part, which a birth date is in.
+    `detail` is the entry's personal part, which a birth date is in. Raises ValueError for an entry that cannot follow.
     """
+    _refuse_if_merged(state.into if state else None, index)
     match body:
         case ledger.SubjectRecorded():
             state = state._replace(kind=body.subject_kind) if state else SubjectState(body.subject, body.subject_kind)
@@ -71,6 +74,8 @@ def applied(
             state = _known(state, index)._replace(membership=Membership(body.status, body.ended_on))
         case ledger.StatementMade():
             state = _with_statement(_known(state, index), index, body)
+        case ledger.SubjectsMerged():
+            state = _with_merger(_known(state, index), body)
     return state._replace(last_index=index)
 
 
@@ -78,6 +83,21 @@ def _known(state: SubjectState | None, index: int) -> SubjectState:
     if state is None:
         raise ValueError(f"entry {index} is about a subject that no earlier entry records")
     return state
+
+
+def _refuse_if_merged(into: str | None, index: int) -> None:
+    if into is not None:
+        raise ValueError(f"entry {index} is about a subject that was merged into another before")
+
+
+def _with_merger(state: SubjectState, body: ledger.SubjectsMerged) -> SubjectState:
+    """What the entry says stands for the leaves that it names; the subject that was merged only leads to the other."""
+    if body.subject == body.merged:
+        return SubjectState(state.subject, state.kind, into=body.into)
+    stands = {leaf: row.standing for leaf, row in body.leaves.items() if row}
+    said = {(leaf, one): row.standing for leaf, rows in body.voices.items() for one, row in rows.items()}
+    leaves, voices = state.leaves.without(body.leaves), state.voices.without(body.leaves)
+    return state._replace(leaves=leaves.changed(stands), voices=voices.changed(said))
 
 
 def birth_date(detail: Mapping[str, object], before: date | None) -> date | None:
@@ -130,7 +150,7 @@ def to_document(state: SubjectState) -> str:
     ended_on = state.membership.ended_on
     membership = (state.membership.status, ended_on.isoformat() if ended_on else None)
     guardians = {name: _guardian_row(one) for name, one in state.guardianships.items()}
-    head = _head_text(state.kind, state.born, guardians, state.voices.text)
+    head = _head_text(state.kind, state.born, guardians, state.voices.text, state.into)
     return _document(head, state.leaves.text, membership, state.namespaces)
 
 
@@ -139,16 +159,20 @@ def _document(head: str, leaves: str, membership: Sequence[str | None], namespac
     return f'{head}{_LEAVES}{leaves}{_FACTS}{compact(membership)},"namespaces":{names}}}'
 
 
-def _head_text(kind: str, born: date | None, guardians: Mapping[str, GuardianRow], voices: str) -> str:
+def _head_text(
+    kind: str, born: date | None, guardians: Mapping[str, GuardianRow], voices: str, into: str | None
+) -> str:
     """How a document begins.
 
     NOTE: `born` is the birth date's number in the calendar (1970-01-01 is 719163) and comes first; it is the only
-    member that is not from the entries' bodies. It, `guardians` and `heard` are there only if something is in them.
+    member that is not from the entries' bodies. It, `guardians`, `heard` and `into` are there only if something is in
+    them; the document of who was merged begins with `into`, for nothing is in the others.
     """
     day = f'"born":{born.toordinal()},' if born else ""
     of_guardians = f'"guardians":{compact(dict(guardians))},' if guardians else ""
     heard = f"{_HEARD}{voices}{_END_OF_HEARD}" if voices else ""
-    return f'{{{day}{of_guardians}{heard}"kind":"{kind}"'
+    merged = f'"into":"{into}",' if into else ""
+    return f'{{{day}{of_guardians}{heard}{merged}"kind":"{kind}"'
 
 
 class Fold:
@@ -158,21 +182,26 @@ class Fold:
     bytes is a law, which tests/store/test_ledger.py plays random histories for.
     """
 
-    __slots__ = ("_guardians", "_kind", "_membership", "_namespaces", "_rows", "_voices", "born", "last_index")
+    __slots__ = ("_guardians", "_into", "_kind", "_membership", "_namespaces", "_rows", "_voices", "born", "last_index")
 
     def __init__(self) -> None:
         self.last_index = -1
         self.born: date | None = None  # it lies in the details, which the caller opens
+        self._kind = ""
+        self._into: str | None = None
+        self._empty()
+
+    def _empty(self) -> None:
         self._guardians: dict[str, GuardianRow] = {}
         self._voices: dict[tuple[str, str], tuple[object, ...]] = {}
-        self._kind = ""
         self._membership: list[str | None] = [MembershipStatus.ACTIVE, None]
         self._namespaces: dict[str, int] = {}
         self._rows: dict[str, LeafRow] = {}
 
     def add(self, index: int, body: Mapping[str, Any]) -> None:
-        """Fold one more entry in. Raises ValueError when no earlier entry records the subject, or for another kind."""
+        """Fold one more entry in. Raises ValueError for one that cannot follow, or for another kind."""
         kind = body["kind"]
+        _refuse_if_merged(self._into, index)
         if not self._kind and kind != "subject":
             raise ValueError(f"entry {index} is about a subject that no earlier entry records")
         self.last_index = index
@@ -187,12 +216,15 @@ class Fold:
                 self._membership = [body["status"], body["ended_on"]]
             case "guardianship":
                 self._guard(body)
+            case "merge":
+                self._merge(body)
             case _:
                 raise ValueError(f"entry {index} is of a kind that makes no state: {kind}")
 
     def document(self) -> str:
         """The document as `to_document` writes it."""
-        head = _head_text(self._kind, self.born, self._guardians, voices_text(self._voices) if self._voices else "")
+        born, voices = None if self._into else self.born, voices_text(self._voices) if self._voices else ""
+        head = _head_text(self._kind, born, self._guardians, voices, self._into)
         return _document(head, compact(self._rows)[1:-1], self._membership, self._namespaces)
 
     def _guard(self, body: Mapping[str, Any]) -> None:
@@ -203,6 +235,19 @@ class Fold:
             blocked_at = _milliseconds(body["at"]) if change == "blocked" else None
         begin, end = (text and _milliseconds(text) for text in (body["from_at"], body["until_at"]))
         self._guardians[name] = (body["guardian"], begin, end, body["verified"], blocked_at)
+
+    def _merge(self, body: Mapping[str, Any]) -> None:
+        """The rule is that of `_with_merger`."""
+        if body["subject"] == body["merged"]:
+            self._into = body["into"]
+            self._empty()
+            return
+        named = body["leaves"]
+        kept = {about: row for about, row in self._voices.items() if about[0] not in named}
+        said = {(leaf, one): row for leaf, rows in body["voices"].items() for one, row in rows.items()}
+        self._voices = kept | {about: (*about, *_merged_row(row)) for about, row in said.items()}
+        self._rows = {leaf: row for leaf, row in self._rows.items() if leaf not in named}
+        self._rows |= {leaf: _merged_row(row) for leaf, row in named.items() if row}
 
     def _state(self, index: int, body: Mapping[str, Any]) -> None:
         """The rule is that of `consent.standing_after`."""
@@ -237,6 +282,13 @@ class Fold:
             self._namespaces[namespace] = count
 
 
+def _merged_row(row: Mapping[str, Any]) -> LeafRow:
+    made_at, expires_at, last_no_at = (
+        text and _milliseconds(text) for text in (row["made_at"], row["expires_at"], row["last_no_at"])
+    )
+    return _NUMBERS[row["action"]], row["index"], made_at, expires_at, row["wording"], last_no_at
+
+
 @functools.lru_cache(maxsize=4096)
 def _milliseconds(text: str) -> int:
     return to_milliseconds(from_text(text))
@@ -250,10 +302,12 @@ def from_document(subject: str, last_index: int, document: str) -> SubjectState:
         over = head.rindex(_END_OF_HEARD)
         voices = Voices(head[heard + len(_HEARD) : over])
         head = head[:heard] + head[over + len(_END_OF_HEARD) :]
-    kind, born, guardianships = _head(head)
+    kind, born, guardianships, into = _head(head)
     membership, namespaces = _facts(document[end + len(_FACTS) :])
     leaves = Leaves(document[begin + len(_LEAVES) : end])
-    return SubjectState(subject, kind, membership, namespaces, leaves, last_index, True, born, guardianships, voices)
+    return SubjectState(
+        subject, kind, membership, namespaces, leaves, last_index, True, born, guardianships, voices, into
+    )
 
 
 _LEAVES, _FACTS = ',"leaves":{', '},"membership":'
@@ -261,12 +315,12 @@ _HEARD, _END_OF_HEARD = '"heard":[', "],"  # nothing behind it has a bracket
 
 
 @functools.lru_cache(maxsize=16384)
-def _head(text: str) -> tuple[SubjectKind, date | None, Guardianships]:
+def _head(text: str) -> tuple[SubjectKind, date | None, Guardianships, str | None]:
     """The beginning of a document, of which there are four for all who have no birth date."""
     read = json.loads(text + "}")
     guardians = {name: _guardianship(*row) for name, row in read.get("guardians", {}).items()}
     born = date.fromordinal(read["born"]) if "born" in read else None
-    return SubjectKind(read["kind"]), born, MappingProxyType(guardians)
+    return SubjectKind(read["kind"]), born, MappingProxyType(guardians), read.get("into")
 
 
 def _guardianship(

@@ -15,6 +15,8 @@ from consent_service.core.voices import Outcome
 from consent_service.operations import people, policies
 from consent_service.store.db import ReadTx
 
+_FOR_GUARDIANS = (StateName.GUARDIAN_REQUIRED, StateName.GUARDIAN_UNVERIFIED, StateName.GUARDIAN_CONFLICT)
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -59,7 +61,8 @@ async def asks(tx: ReadTx, client: Client, who: Pseudonym, *, zone: ZoneInfo) ->
     leaves = [leaf for leaf in policy.leaves if client.may_ask_for(leaf.code) and _is_wanted(leaf, state, tx.now, zone)]
     outcomes = {leaf.code: hearing.outcome(state, leaf, policy, tx.now, zone) for leaf in leaves}
     quiet = {leaf.code: one for leaf in leaves if (one := _quiet(leaf, outcomes[leaf.code], policy, tx.now))}
-    found = (_ask(leaf, outcomes[leaf.code], tx.now) for leaf in leaves if leaf.code not in quiet)
+    of_age = not hearing.majority(state, policy, tx.now, zone).is_minor(tx.now)
+    found = (_ask(leaf, outcomes[leaf.code], tx.now, of_age=of_age) for leaf in leaves if leaf.code not in quiet)
     return Asks(state.subject, policy.version, tuple(one for one in found if one), tuple(quiet.values()), as_of)
 
 
@@ -68,9 +71,10 @@ def _is_wanted(leaf: Purpose, state: SubjectState, now: datetime, zone: ZoneInfo
     return leaf.basis is Basis.CONSENT and may_go_on
 
 
-def _ask(leaf: Purpose, found: Outcome, now: datetime) -> Ask | None:
+def _ask(leaf: Purpose, found: Outcome, now: datetime, *, of_age: bool) -> Ask | None:
+    """A minor is not asked for what only the guardians can settle."""
     because = hearing.state_name(found, leaf, now)
-    if because is StateName.GRANTED:
+    if because is StateName.GRANTED or (because in _FOR_GUARDIANS and not of_age):
         return None
     return Ask(leaf.code, because, leaf.wording.number, leaf.wording.text)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from consent_service.core.errors import InvalidInput, SubjectNotFound
 from consent_service.core.instants import to_text
 from consent_service.operations import ledger
-from consent_service.store import checkpoints
+from consent_service.store import checkpoints, merging, projection
 from consent_service.store import ledger as ledger_store
 from consent_service.store.checkpoints import Signed
 from consent_service.store.db import ReadTx
@@ -100,10 +100,12 @@ async def _indexes(tx: ReadTx, part: Part) -> list[int]:
         raise InvalidInput.at("/from", f"the ledger has the entries 0 to {size - 1}; --to is the first one not taken")
     if part.subject is None:
         return list(range(begin, end))
-    found = [one for one in await ledger_store.indexes_of(tx, part.subject) if begin <= one < end]
+    states = await projection.states_of(tx, [part.subject])
+    group = await merging.group_of(tx, states[part.subject].subject if states else part.subject)
+    found = [one for name in group for one in await ledger_store.indexes_of(tx, name) if begin <= one < end]
     if not found:
         raise SubjectNotFound("No entry there is about this subject; a subject is named as sub_…")
-    return found
+    return sorted(found)
 
 
 def _header(origin: str, size: int, *, partial: bool) -> dict[str, object]:

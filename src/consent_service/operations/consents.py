@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from pydantic import TypeAdapter
@@ -32,8 +33,7 @@ CLOCK_SKEW = timedelta(seconds=60)
 OPERATION = "record_consents"
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """One statement of a call: what is said about one purpose."""
 
     purpose: str
@@ -42,8 +42,7 @@ class Said:
     expires_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """What one request wants recorded, all or nothing.
 
     `speaker` is the guardian who speaks, `staff` who of the staff took it down; `key` and `fingerprints` are the

@@ -13,7 +13,7 @@ from consent_service.core.people import Identifier, Pseudonym, Reference
 from consent_service.operations import past, people
 from consent_service.operations.checks import visible
 from consent_service.operations.past import Moment
-from consent_service.store import clients, decisions, projection
+from consent_service.store import clients, decisions, merging, projection
 from consent_service.store import ledger as ledger_store
 from consent_service.store.db import ReadTx, WriteTx
 from consent_service.store.decisions import Record
@@ -68,10 +68,11 @@ async def about(
 ) -> tuple[list[Record], str | None]:
     """Who asked about a person, the newest first, and the id to go on behind.
 
-    Decisions on purposes that the client is not registered for are left out. Raises SubjectNotFound.
+    Those about whoever was merged into the person are among them; those on purposes that the client is not registered
+    for are left out. Raises SubjectNotFound.
     """
     subject = (await people.seen(tx, client, who))[0].subject
-    found = await decisions.about(tx, subject, before=after, limit=limit + 1)
+    found = await decisions.about(tx, await merging.group_of(tx, subject), before=after, limit=limit + 1)
     page = found[:limit]
     shown = [one for one in page if _is_registered(client, one)]
     return shown, page[-1].id if len(found) > limit else None

@@ -1,6 +1,6 @@
 """Guardianships: recording them, verifying, ending and blocking them, and who may speak for a ward."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
@@ -104,7 +104,7 @@ async def create(tx: WriteTx, client: Client, new: NewGuardianship, *, zone: Zon
     await append.load([ward])
     detail = {"relation": new.relation} | _verification(append, new.verified_by, new.verified_at, zone)
     name = guardianship_id(ward.subject, len(ward.guardianships) + 1)
-    _add(append, client, ward.subject, name, made, GuardianshipChange.CREATED, detail)
+    add(append, client, ward.subject, name, made, GuardianshipChange.CREATED, detail)
     await append.write()
     return await _known(tx, append.changes.states[ward.subject], name)
 
@@ -118,7 +118,7 @@ async def change(tx: WriteTx, client: Client, name: str, step: Step, *, zone: Zo
     await append.load([ward])
     verified_by = step.detail.get("verified_by") if step.change is GuardianshipChange.VERIFIED else None
     detail = {**step.detail} | _verification(append, verified_by, step.verified_at, zone)
-    _add(append, client, ward.subject, name, after, step.change, detail)
+    add(append, client, ward.subject, name, after, step.change, detail)
     await append.write()
     return await _known(tx, append.changes.states[ward.subject], name)
 
@@ -126,9 +126,9 @@ async def change(tx: WriteTx, client: Client, name: str, step: Step, *, zone: Zo
 async def guardians(tx: ReadTx, client: Client, who: Pseudonym) -> Guardians:
     """Everybody who is or was recorded as a subject's guardian. Raises SubjectNotFound."""
     ward, as_of = await people.seen(tx, client, who)
-    details = await _details(tx, ward.subject)
+    told = await details(tx, ward.subject)
     names = sorted(ward.guardianships, key=number_of)
-    return Guardians(ward.subject, tuple(_described(ward, name, details[name], tx.now) for name in names), as_of)
+    return Guardians(ward.subject, tuple(_described(ward, name, told[name], tx.now) for name in names), as_of)
 
 
 async def _person(tx: ReadTx, client: Client, who: Reference, pointer: str) -> SubjectState:
@@ -167,13 +167,18 @@ def _refuse_wrong_period(ward: SubjectState, new: Guardianship) -> None:
 
 async def _refuse_circle(tx: ReadTx, ward: str, guardian: SubjectState) -> None:
     """Nobody is, by however many steps, the guardian of their own guardian; ended ones do not count."""
-    seen, above = {guardian.subject}, [guardian]
-    while above:
-        found = {one.guardian for state in above for one in state.guardianships.values() if not one.is_over(tx.now)}
-        if ward in found:
-            raise InvalidInput.at("/guardian", "the ward is a guardian of this guardian, which makes a circle")
-        above = list((await projection.states_of(tx, found - seen)).values())
+    if ward in await all_above(tx, [guardian]):
+        raise InvalidInput.at("/guardian", "the ward is a guardian of this guardian, which makes a circle")
+
+
+async def all_above(tx: ReadTx, wards: Iterable[SubjectState]) -> set[str]:
+    """The guardians of these, their guardians, and so on; ended guardianships do not count."""
+    seen, states = set[str](), list(wards)
+    while states:
+        found = {one.guardian for state in states for one in state.guardianships.values() if not one.is_over(tx.now)}
+        states = list((await projection.states_of(tx, found - seen)).values())
         seen |= found
+    return seen
 
 
 def _after(before: Guardianship, step: Step, now: datetime, zone: ZoneInfo) -> Guardianship:
@@ -215,7 +220,7 @@ def _verification(append: Append, by: str | None, given: Day | None, zone: ZoneI
     return {"verified_by": by, "verified_at": to_text(at or append.at)}
 
 
-def _add(
+def add(
     append: Append,
     client: Client,
     ward: str,
@@ -224,6 +229,7 @@ def _add(
     how: GuardianshipChange,
     detail: Mapping[str, str],
 ) -> None:
+    """Add the entry of a step in the life of a guardianship, after which it is as it is `now`."""
     body = ledger.GuardianshipChanged(
         at=append.at,
         recorded_by=recorder(client),
@@ -239,10 +245,10 @@ def _add(
 
 
 async def _known(tx: ReadTx, ward: SubjectState, name: str) -> Known:
-    return _described(ward, name, (await _details(tx, ward.subject))[name], tx.now)
+    return _described(ward, name, (await details(tx, ward.subject))[name], tx.now)
 
 
-async def _details(tx: ReadTx, ward: str) -> dict[str, dict[str, str]]:
+async def details(tx: ReadTx, ward: str) -> dict[str, dict[str, str]]:
     """What is personal in each guardianship: what was told last counts."""
     told: dict[str, dict[str, str]] = {}
     for entry in await ledger_store.entries_of(tx, ward, kinds=["guardianship"]):

@@ -9,7 +9,7 @@ from consent_service.core.people import Identifier, Pseudonym, Reference
 from consent_service.core.policy import Policy
 from consent_service.core.projection import SubjectState
 from consent_service.store import ledger as ledger_store
-from consent_service.store import people, policies
+from consent_service.store import merging, people, policies
 from consent_service.store.db import ReadTx
 from consent_service.store.ledger import Entry
 
@@ -60,12 +60,24 @@ async def state_at(tx: ReadTx, subject: str, as_of: int) -> SubjectState | None:
 
 
 async def known_at(tx: ReadTx, who: Reference, as_of: int) -> SubjectState | None:
-    """The same for any reference. An identifier counts only if it named that subject then."""
-    if isinstance(who, Pseudonym):
-        return await state_at(tx, who.value, as_of)
+    """The same for any reference: of whom it named then.
+
+    So before a merger each of the two is found under the references that were its own, and after it the one is.
+    """
+    name = who.value if isinstance(who, Pseudonym) else await _named_at(tx, who, as_of)
+    state = await state_at(tx, name, as_of) if name else None
+    while state and state.into:
+        state = await state_at(tx, state.into, as_of)
+    return state
+
+
+async def _named_at(tx: ReadTx, who: Identifier, as_of: int) -> str | None:
+    """Whom an identifier named; one that was taken from everybody since is found no more."""
     owner = (await people.subjects_named(tx, [who])).get(who)
-    entries = await ledger_store.entries_of(tx, owner, before=as_of) if owner else []
-    return _folded(entries) if _is_named(entries, who) else None
+    for one in await merging.group_of(tx, owner) if owner else ():
+        if _is_named(await ledger_store.entries_of(tx, one, kinds=["identifier"], before=as_of), who):
+            return one
+    return None
 
 
 def _is_named(entries: list[Entry], name: Identifier) -> bool:

@@ -74,7 +74,7 @@ async def create(tx: WriteTx, client: Client, new: NewSubject, *, zone: ZoneInfo
     policy = (await policies.in_force(tx)).policy
     made = record_new(append, recorder(client), new, policy, subject or ids.subject_id(tx.entropy), zone)
     await append.write()
-    return await _described(tx, client, append.changes.states[made], append.as_of)
+    return await described(tx, client, append.changes.states[made], append.as_of)
 
 
 def record_new(append: Append, recorded_by: str, new: NewSubject, policy: Policy, subject: str, zone: ZoneInfo) -> str:
@@ -102,7 +102,7 @@ async def look_up(tx: ReadTx, client: Client, who: Reference) -> str:
 
 async def read(tx: ReadTx, client: Client, who: Pseudonym) -> Person:
     """What is known about a subject. Raises SubjectNotFound."""
-    return await _described(tx, client, *await seen(tx, client, who))
+    return await described(tx, client, *await seen(tx, client, who))
 
 
 async def change(tx: WriteTx, client: Client, who: Pseudonym, wanted: SubjectChange, *, zone: ZoneInfo) -> Person:
@@ -117,9 +117,9 @@ async def change(tx: WriteTx, client: Client, who: Pseudonym, wanted: SubjectCha
     await _refuse_wrong_links(tx, client, state, wanted)
     own = await people.subjects_named(tx, wanted.add_identifiers)
     wanted = replace(wanted, add_identifiers=tuple(name for name in wanted.add_identifiers if name not in own))
-    _add_changes(append, recorder(client), state, wanted, zone)
+    add_changes(append, recorder(client), state, wanted, zone)
     await append.write()
-    return await _described(tx, client, append.changes.states[state.subject], append.as_of)
+    return await described(tx, client, append.changes.states[state.subject], append.as_of)
 
 
 async def exists(tx: ReadTx, name: Identifier) -> bool:
@@ -130,11 +130,15 @@ async def exists(tx: ReadTx, name: Identifier) -> bool:
 async def seen(tx: ReadTx, client: Client, who: Reference) -> tuple[SubjectState, int]:
     """The state of a subject that the client may see, and the ledger's size. Raises SubjectNotFound for every other."""
     facts = await projection.facts_for(tx, (), [who])
-    state = facts.states[0]
+    return known_to(client, who, facts.states[0]), facts.as_of
+
+
+def known_to(client: Client, who: Reference, state: SubjectState | None) -> SubjectState:
+    """The state of whom a reference names, if the client may see that. Raises SubjectNotFound and RecordUntrusted."""
     foreign = isinstance(who, Identifier) and not client.may_touch(who.namespace)
     if state is None or foreign or not client.sees(state.visible_in):
         raise SubjectNotFound("No subject that you may see has this reference.")
-    return trusted(state), facts.as_of
+    return trusted(state)
 
 
 def trusted(state: SubjectState) -> SubjectState:
@@ -144,7 +148,8 @@ def trusted(state: SubjectState) -> SubjectState:
     return state
 
 
-async def _described(tx: ReadTx, client: Client, state: SubjectState, as_of: int) -> Person:
+async def described(tx: ReadTx, client: Client, state: SubjectState, as_of: int) -> Person:
+    """What is known about a subject in this state, as far as the client may see it."""
     entries = await ledger_store.entries_of(tx, state.subject, kinds=["subject", "identifier"])
     names: dict[str, str] = {}
     facts: ledger.JsonObject = {}
@@ -169,7 +174,8 @@ async def _described(tx: ReadTx, client: Client, state: SubjectState, as_of: int
     )
 
 
-def _add_changes(append: Append, recorded_by: str, state: SubjectState, wanted: SubjectChange, zone: ZoneInfo) -> None:
+def add_changes(append: Append, recorded_by: str, state: SubjectState, wanted: SubjectChange, zone: ZoneInfo) -> None:
+    """Add the entries that change what is known about a subject. Raises InvalidInput."""
     if wanted.kind or wanted.facts:
         body = ledger.SubjectRecorded(
             at=append.at,

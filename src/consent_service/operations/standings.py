@@ -14,6 +14,7 @@ from consent_service.core.projection import SubjectState
 from consent_service.operations import past, people, policies
 from consent_service.operations.checks import visible
 from consent_service.store import ledger as ledger_store
+from consent_service.store import merging
 from consent_service.store.db import ReadTx
 from consent_service.store.ledger import Entry
 
@@ -59,13 +60,13 @@ async def states_at(tx: ReadTx, client: Client, who: Pseudonym, at: datetime | i
     Raises ScopeMissing without `audit:read`, SubjectNotFound, or InvalidInput for a moment that never was.
     """
     authenticated(client, Scope.AUDIT_READ, tx.now)
-    subject = (await people.seen(tx, client, who))[0].subject
+    await people.seen(tx, client, who)
     then = await past.moment_of(tx, at, pointer="query/at")
-    state = visible(await past.state_at(tx, subject, then.as_of), client)
+    state = visible(await past.known_at(tx, who, then.as_of), client)
     if state is None:
         raise SubjectNotFound("No subject that you may see had this reference then.")
     policy = await past.policy_at(tx, then)
-    return States(subject, policy.version, _of_leaves(client, policy, state, then.at, zone), then.as_of)
+    return States(state.subject, policy.version, _of_leaves(client, policy, state, then.at, zone), then.as_of)
 
 
 async def history(
@@ -73,10 +74,12 @@ async def history(
 ) -> tuple[list[Entry], int | None]:
     """A subject's statements in the order in which they were recorded, and the index to go on after.
 
-    Statements about purposes that the client is not registered for are left out. Raises SubjectNotFound.
+    Those of whoever was merged into the subject are among them; those about purposes that the client is not registered
+    for are left out. Raises SubjectNotFound.
     """
     subject = (await people.seen(tx, client, who))[0].subject
-    entries = await ledger_store.entries_of(tx, subject, kinds=["statement"], after=after, limit=limit + 1)
+    group = await merging.group_of(tx, subject)
+    entries = await ledger_store.entries_of_all(tx, group, kinds=["statement"], after=after, limit=limit + 1)
     page = entries[:limit]
     shown = [
         entry

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import Connection, Executable, Row, Table, TextClause, TextualSelect, event, make_url
+from sqlalchemy import Connection, Executable, Row, Select, Table, TextClause, TextualSelect, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
@@ -25,7 +25,7 @@ from consent_service.core.ids import Entropy
 from consent_service.core.instants import from_text
 from consent_service.core.keyring import Keyring
 from consent_service.core.policy import Policy
-from consent_service.store.driver import Driver, driver_of
+from consent_service.store.driver import Connected, Driver, Kept, connected
 
 Result = TypeVar("Result")
 Parameters = Mapping[str, object]
@@ -34,6 +34,7 @@ _COMMAND_TIMEOUT = 5.0  # seconds; a lane gives up on its callers' behalf long b
 _CONNECT_TIMEOUT = 1.5
 _BEGIN = {"postgresql": "BEGIN", "sqlite": "BEGIN IMMEDIATE"}
 _BEGIN_SNAPSHOT = {"postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ", "sqlite": "BEGIN IMMEDIATE"}
+_BEGIN_VIEW = {"postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "sqlite": "BEGIN"}
 _LOST = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """The connection is gone, or nobody can say where it stands; asyncpg says the last of them after a server's death."""
 _REFUSED_ROW = (IntegrityError, DataError, sqlite3.IntegrityError, sqlite3.DataError)
@@ -100,6 +101,11 @@ class ReadTx:
         """The same for a statement over whole tables, which may take longer than any other."""
         return await self._driver.scan(statement, *arguments)
 
+    async def survey(self, query: Select[*tuple[Any, ...]]) -> Sequence[Sequence[Any]]:
+        """The same for a query that is put together from parts."""
+        made = query.compile(dialect=self._connection.dialect, compile_kwargs={"render_postcompile": True})
+        return await self._driver.scan(str(made), *(made.params[name] for name in made.positiontup or ()))
+
     def loaded(self, stored: datetime | str) -> datetime:
         """An instant as the driver gave it."""
         return from_text(stored) if isinstance(stored, str) else stored
@@ -132,6 +138,9 @@ class WriteTx(ReadTx):
             await self._driver.upsert(table, rows)
 
 
+Tx = TypeVar("Tx", bound=ReadTx)
+
+
 @dataclass(slots=True, eq=False)
 class Database:
     """An open database.
@@ -148,19 +157,21 @@ class Database:
     entropy: Entropy = os.urandom
     compiled: dict[str, Policy] = field(default_factory=dict)
     trust: Trust = field(default_factory=Trust)
+    kept: list[Kept] = field(default_factory=list)
 
     def read(self) -> AbstractAsyncContextManager[ReadTx]:
         """Open a reading transaction. Raises Unavailable when the database cannot be asked."""
         self._refuse_distrusted()
         return self.inspect()
 
-    @asynccontextmanager
-    async def inspect(self) -> AsyncIterator[ReadTx]:
+    def inspect(self) -> AbstractAsyncContextManager[ReadTx]:
         """The same, trusted or not; for finding out whether it is to be trusted, and for nothing else."""
-        with _translated():
-            async with self.reading.connect() as connection:
-                driver = await driver_of(connection)
-                yield ReadTx(connection, driver, *self._given())
+        return self._read(connected(self.reading))
+
+    def view(self) -> AbstractAsyncContextManager[ReadTx]:
+        """The same as `read`, with one snapshot for all of its statements; nobody waits for it."""
+        self._refuse_distrusted()
+        return self._begun(_BEGIN_VIEW, connected(self.reading), ReadTx)
 
     def write(self) -> AbstractAsyncContextManager[WriteTx]:
         """Open a writing transaction and commit it at the end.
@@ -169,12 +180,38 @@ class Database:
         refused a row. Whatever is raised, nothing of it was acknowledged.
         """
         self._refuse_distrusted()
-        return self._write(_BEGIN)
+        return self._begun(_BEGIN, connected(self.writing), WriteTx)
+
+    def read_one_by_one(self) -> Callable[[], AbstractAsyncContextManager[ReadTx]]:
+        """`read`, for one transaction after another, on a connection that is kept in between."""
+        kept = self._keep(self.reading)
+
+        def read() -> AbstractAsyncContextManager[ReadTx]:
+            self._refuse_distrusted()
+            return self._read(kept.connected())
+
+        return read
+
+    def write_one_by_one(self) -> Callable[[], AbstractAsyncContextManager[WriteTx]]:
+        """`write`, for one transaction after another, on a connection that is kept in between."""
+        if self.writing is not self.reading:
+            return self.write  # an embedded database has one writing connection for all
+        kept = self._keep(self.writing)
+
+        def write() -> AbstractAsyncContextManager[WriteTx]:
+            self._refuse_distrusted()
+            return self._begun(_BEGIN, kept.connected(), WriteTx)
+
+        return write
 
     def snapshot(self) -> AbstractAsyncContextManager[WriteTx]:
         """The same, with one snapshot for all of its statements; for what asks much and appends nothing."""
         self._refuse_distrusted()
-        return self._write(_BEGIN_SNAPSHOT)
+        return self._begun(_BEGIN_SNAPSHOT, connected(self.writing), WriteTx)
+
+    def _keep(self, engine: AsyncEngine) -> Kept:
+        self.kept.append(Kept(engine))
+        return self.kept[-1]
 
     def _given(self) -> tuple[Keyring, datetime, dict[str, Policy], Entropy, Trust, int]:
         """What every transaction is given."""
@@ -185,13 +222,18 @@ class Database:
             raise LedgerRolledBack(self.trust.fault)
 
     @asynccontextmanager
-    async def _write(self, begin: Mapping[str, str]) -> AsyncIterator[WriteTx]:
+    async def _read(self, on: Connected) -> AsyncIterator[ReadTx]:
         with _translated():
-            async with self.writing.connect() as connection:
-                driver = await driver_of(connection)
+            async with on as (connection, driver):
+                yield ReadTx(connection, driver, *self._given())
+
+    @asynccontextmanager
+    async def _begun(self, begin: Mapping[str, str], on: Connected, kind: type[Tx]) -> AsyncIterator[Tx]:
+        with _translated():
+            async with on as (connection, driver):
                 try:
                     await driver.execute(begin[connection.dialect.name])
-                    yield WriteTx(connection, driver, *self._given())
+                    yield kind(connection, driver, *self._given())
                     await _commit(connection, driver)
                 except BaseException as error:
                     await _undo(connection, driver, error)
@@ -205,6 +247,8 @@ class Database:
 
     async def dispose(self) -> None:
         """Close every connection."""
+        for kept in self.kept:
+            await kept.close()
         await self.writing.dispose()
         if self.reading is not self.writing:
             await self.reading.dispose()

@@ -100,9 +100,9 @@ async def parts_of(tx: ReadTx, decision_id: str, *, after: str, limit: int) -> l
     return [_record(row) for row in await tx.rows(query.order_by(decision.c.id).limit(limit))]
 
 
-async def about(tx: ReadTx, subject: str, *, before: str | None, limit: int) -> list[Record]:
-    """The decisions about a subject, the newest first, from the one before `before`."""
-    query = select(decision).where(decision.c.subject == subject)
+async def about(tx: ReadTx, subjects: Sequence[str], *, before: str | None, limit: int) -> list[Record]:
+    """The decisions about these subjects, the newest first, from the one before `before`."""
+    query = select(decision).where(decision.c.subject.in_(subjects))
     if before is not None:
         query = query.where(decision.c.id < before)
     return [_record(row) for row in await tx.rows(query.order_by(decision.c.id.desc()).limit(limit))]

@@ -1,13 +1,15 @@
-"""The two drivers beneath SQLAlchemy: what runs at every check and statement asks them in their own words."""
+"""The drivers beneath SQLAlchemy, which every check and statement asks in their own words, and their connections."""
 
+import asyncio
 import functools
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from typing import Any, Protocol
 
 import aiosqlite
 from sqlalchemy import Table
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from consent_service.core.instants import to_text
 
@@ -94,3 +96,46 @@ async def driver_of(connection: AsyncConnection) -> Driver:
     """The driver's own connection beneath one of SQLAlchemy's."""
     raw: Any = (await connection.get_raw_connection()).driver_connection
     return _SqliteDriver(raw) if connection.dialect.name == "sqlite" else _PostgresDriver(raw)
+
+
+Connected = AbstractAsyncContextManager[tuple[AsyncConnection, Driver]]
+"""A connection for one transaction, and the driver's own beneath it."""
+
+
+@asynccontextmanager
+async def connected(engine: AsyncEngine) -> AsyncIterator[tuple[AsyncConnection, Driver]]:
+    """A connection from the pool, given back at the end."""
+    async with engine.connect() as connection:
+        yield connection, await driver_of(connection)
+
+
+class Kept:
+    """A connection that is kept from one transaction to the next, unless one fails.
+
+    Taking one from the pool and giving it back takes as long as a check's own statements (docs/adr/0002).
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._idle: tuple[AsyncConnection, Driver] | None = None
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[tuple[AsyncConnection, Driver]]:
+        """The connection; a new one if there is none yet, or while another transaction has it."""
+        taken, self._idle = self._idle, None
+        if taken is None:
+            connection = await self._engine.connect()
+            taken = connection, await driver_of(connection)
+        try:
+            yield taken
+        except BaseException:
+            await asyncio.shield(taken[0].close())
+            raise
+        await self.close()
+        self._idle = taken
+
+    async def close(self) -> None:
+        """Give the connection back to the pool."""
+        if self._idle:
+            connection, self._idle = self._idle[0], None
+            await connection.close()

@@ -6,7 +6,7 @@ against that.
 
 from datetime import date
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, case, false, func, select
 
 from consent_service.store.db import ReadTx
 from consent_service.store.tables import subject_state
@@ -19,11 +19,8 @@ async def wards_born(tx: ReadTx, first: date, last: date, *, after: str, limit: 
     """The pseudonyms, behind `after`, of those born from the one day to the other about whom a guardian spoke."""
     cell = subject_state.c
     born = func.substr(cell.document, len(_BEFORE) + 1, _DIGITS)
-    query = (
-        select(cell.subject)
-        .where(cell.subject > after, cell.document.like(_BEFORE + '%"heard":[%'))
-        .where(born >= str(first.toordinal()), born <= str(last.toordinal()))
-        .order_by(cell.subject)
-        .limit(limit)
-    )
-    return [row.subject for row in await tx.rows(query)]
+    is_of_age = and_(born >= str(first.toordinal()), born <= str(last.toordinal()))
+    is_heard = case((is_of_age, cell.document.like(_BEFORE + '%"heard":[%')), else_=false())  # looked for only then
+    query = select(cell.subject).where(cell.subject > after, is_heard)
+    ordered = query.order_by(cell.subject.concat("")).limit(limit)  # which no index has: one pass is faster than it
+    return [row.subject for row in await tx.rows(ordered)]

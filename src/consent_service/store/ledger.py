@@ -167,7 +167,20 @@ async def entries_of(
     limit: int | None = None,
 ) -> list[Entry]:
     """A subject's entries in order: of these kinds, behind `after`, before `before`."""
-    query = _ENTRIES.where(ledger_entry.c.subject == subject, ledger_entry.c.index > after)
+    return await entries_of_all(tx, [subject], kinds=kinds, after=after, before=before, limit=limit)
+
+
+async def entries_of_all(
+    tx: ReadTx,
+    subjects: Sequence[str],
+    *,
+    kinds: Sequence[str] | None = None,
+    after: int = -1,
+    before: int | None = None,
+    limit: int | None = None,
+) -> list[Entry]:
+    """The same for several subjects."""
+    query = _ENTRIES.where(ledger_entry.c.subject.in_(subjects), ledger_entry.c.index > after)
     if kinds is not None:
         query = query.where(ledger_entry.c.kind.in_(kinds))
     if before is not None:

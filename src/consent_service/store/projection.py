@@ -6,7 +6,7 @@
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -91,7 +91,28 @@ JOIN subject_state s ON s.subject = coalesce(i.subject, json_extract(q.value, '$
 
 
 async def facts_for(tx: ReadTx, key_hashes: Collection[str], subjects: Sequence[Reference]) -> Facts:
-    """What is known about these clients and these subjects, from a single snapshot."""
+    """What is known about these clients and these subjects, from a single snapshot.
+
+    For a subject that was merged, the state of the one that it was merged into: then all is asked once more.
+    """
+    facts, asked, passed, rounds = await _snapshot(tx, key_hashes, subjects), list(subjects), set[str](), 0
+    while merged := [(place, state) for place, state in enumerate(facts.states) if state and state.into]:
+        passed, rounds = passed | {state.subject for _, state in merged}, rounds + 1
+        if rounds > len(passed):
+            return _without_circles(tx, facts)
+        for place, state in merged:
+            asked[place] = Pseudonym(state.into or "")
+        facts = await _snapshot(tx, key_hashes, asked)
+    return facts
+
+
+def _without_circles(tx: ReadTx, facts: Facts) -> Facts:
+    """A merger that leads nowhere is none of ours."""
+    states = [_untrusted(tx, state.subject, None) if state and state.into else state for state in facts.states]
+    return replace(facts, states=states)
+
+
+async def _snapshot(tx: ReadTx, key_hashes: Collection[str], subjects: Sequence[Reference]) -> Facts:
     keys = list(key_hashes)
     lookups = [tx.keyring.lookup(who) if isinstance(who, Identifier) else None for who in subjects]
     pseudonyms = [who.value if isinstance(who, Pseudonym) else None for who in subjects]
@@ -159,11 +180,27 @@ def _untrusted(tx: ReadTx, subject: str, namespace: str | None) -> SubjectState:
 
 
 async def states_of(tx: ReadTx, subjects: Iterable[str]) -> dict[str, SubjectState]:
-    """The states of the subjects that exist, by pseudonym, as their rows say; nothing is checked."""
-    query = select(subject_state).where(subject_state.c.subject.in_(list(subjects)))
-    return {
-        row.subject: projection.from_document(row.subject, row.last_index, row.document) for row in await tx.rows(query)
-    }
+    """The states of the subjects that exist, by pseudonym, as their rows say; nothing is checked.
+
+    For a subject that was merged, the state of the one that it was merged into.
+    """
+    asked, known, wanted = set(subjects), dict[str, SubjectState](), set(subjects)
+    while wanted:
+        rows = await tx.rows(select(subject_state).where(subject_state.c.subject.in_(wanted)))
+        found = {row.subject: projection.from_document(row.subject, row.last_index, row.document) for row in rows}
+        known |= found
+        wanted = {state.into for state in found.values() if state.into} - known.keys()
+    return {name: state for name in asked & known.keys() if (state := _end_of(name, known))}
+
+
+def _end_of(name: str, known: Mapping[str, SubjectState]) -> SubjectState | None:
+    """Where a subject's mergers lead; None where they lead nowhere."""
+    for _ in known:
+        state = known.get(name)
+        if state is None or state.into is None:
+            return state
+        name = state.into
+    return None
 
 
 class Changes:

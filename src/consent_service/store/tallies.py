@@ -13,6 +13,8 @@ from consent_service.core.instants import to_milliseconds
 from consent_service.core.standings import ACTIONS
 from consent_service.store.db import ReadTx
 
+_MERGED = '{"into":'  # how the document of who was merged begins, who is no subject any more
+
 _SEEN_POSTGRESQL = """($3::text[] IS NULL OR EXISTS (
   SELECT 1 FROM subject_identifier i WHERE i.subject = s.subject AND i.namespace = ANY($3::text[])))"""
 _SEEN_SQLITE = """(?3 IS NULL OR EXISTS (
@@ -30,7 +32,8 @@ CROSS JOIN LATERAL (
 WHERE ascii(r.cells) BETWEEN 48 AND 57 AND {_SEEN_POSTGRESQL}
 GROUP BY 1, 2, 3, 4
 UNION ALL
-SELECT NULL, '', '', false, count(*) FROM subject_state s WHERE {_SEEN_POSTGRESQL}
+SELECT NULL, '', '', false, count(*) FROM subject_state s
+WHERE left(s.document, {len(_MERGED)}) <> '{_MERGED}' AND {_SEEN_POSTGRESQL}
 """  # noqa: S608 (joined from parts of our own)
 
 _TALLIES_SQLITE = f"""
@@ -40,7 +43,8 @@ FROM subject_state s JOIN json_each(s.document, '$.leaves') l
 WHERE l.key IN (SELECT value FROM json_each(?2)) AND {_SEEN_SQLITE}
 GROUP BY 1, 2, 3, 4
 UNION ALL
-SELECT NULL, '', '', 0, count(*) FROM subject_state s WHERE {_SEEN_SQLITE}
+SELECT NULL, '', '', 0, count(*) FROM subject_state s
+WHERE substr(s.document, 1, {len(_MERGED)}) <> '{_MERGED}' AND {_SEEN_SQLITE}
 """  # noqa: S608 (joined from parts of our own)
 
 

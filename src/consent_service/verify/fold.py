@@ -54,33 +54,66 @@ def fact_of(subject: object, index: int, body: Mapping[str, Any]) -> Fact | None
         return subject, index, kind, commitment, body["change"], body["namespace"]
     if kind == "subject":
         return subject, index, kind, commitment, body["subject_kind"]
+    if kind == "membership":
+        return subject, index, kind, commitment, body["status"], body["ended_on"]
+    return _fact_of_two(subject, index, body)
+
+
+def _fact_of_two(subject: object, index: int, body: Mapping[str, Any]) -> Fact | None:
+    """The same for the kinds that tie people together."""
+    kind, commitment = body["kind"], body["commitment"]
     if kind == "guardianship":
         period = [None if body[name] is None else milliseconds(body[name]) for name in ("from_at", "until_at")]
         about = (body["guardianship"], body["guardian"], *period, body["verified"])
         return subject, index, kind, commitment, body["change"], milliseconds(body["at"]), *about
-    if kind == "membership":
-        return subject, index, kind, commitment, body["status"], body["ended_on"]
+    if kind == "merge" and subject == body["merged"]:
+        return subject, index, kind, commitment, body["into"]
+    if kind == "merge":
+        return subject, index, kind, commitment, None, _rows(body["leaves"]), *_heard(body["voices"])
     return None
+
+
+def _rows(stands: Mapping[str, Any]) -> dict[str, str | None]:
+    return {leaf: _row(said) if said is not None else None for leaf, said in stands.items()}
+
+
+def _heard(voices: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    return [(leaf, speaker, _row(said)) for leaf, words in voices.items() for speaker, said in words.items()]
+
+
+def _row(said: Mapping[str, Any]) -> str:
+    """What stands for a leaf, or what somebody said about it, as it lies in the document, behind the bracket."""
+    expires, last_no = [
+        "null" if said[name] is None else milliseconds(said[name]) for name in ("expires_at", "last_no_at")
+    ]
+    cells = (_ACTIONS[said["action"]], said["index"], milliseconds(said["made_at"]), expires, said["wording"], last_no)
+    return ",".join(map(str, cells)) + "]"
 
 
 class State:
     """One subject's state on its way through its entries."""
 
-    __slots__ = ("born", "guardians", "heard", "kind", "last_index", "leaves", "membership", "namespaces")
+    __slots__ = ("born", "guardians", "heard", "into", "kind", "last_index", "leaves", "membership", "namespaces")
 
     def __init__(self) -> None:
         self.kind = ""
         self.born: int | None = None  # the birth date's number in the calendar: it is in no entry's bytes
+        self.into: str | None = None  # whom the subject was merged into; then it holds nothing else
+        self.last_index = -1
+        self._empty()
+
+    def _empty(self) -> None:
         self.guardians: dict[str, list[Any]] = {}
         self.heard: dict[str, dict[str, str]] = {}  # of the leaves that a guardian spoke about: a row for each speaker
         self.membership = '["active",null]'
         self.namespaces: dict[str, int] = {}
         self.leaves: dict[str, str] = {}  # each with its row, as text
-        self.last_index = -1
 
     def fold(self, facts: Iterable[Fact]) -> None:
         """Fold entries in. Raises ValueError when the subject was not recorded before, and for what makes no sense."""
         for fact in facts:
+            if self.into is not None:
+                raise ValueError("the subject was merged into another before")
             if fact[2] == "statement":
                 if self.heard:
                     self._hear("", fact)
@@ -137,6 +170,8 @@ class State:
             self.kind = fact[4]
         elif kind == "guardianship":
             self._guard(*fact[4:])
+        elif kind == "merge":
+            self._merge(*fact[4:])
         else:
             self.membership = _compact([fact[4], fact[5]])
 
@@ -152,6 +187,22 @@ class State:
         blocked = {"blocked": at, "unblocked": None}.get(change, blocked)
         self.guardians[name] = [*told, blocked]
 
+    def _merge(
+        self, into: str | None, rows: Mapping[str, str | None] | None = None, *heard: tuple[str, str, str]
+    ) -> None:
+        """What the entry says of a leaf stands, whatever stood before; who was merged has nothing any more."""
+        if rows is None:
+            self.into = into
+            self._empty()
+            return
+        for leaf, row in rows.items():
+            self.leaves.pop(leaf, None)
+            self.heard.pop(leaf, None)
+            if row is not None:
+                self.leaves[leaf] = f'"{leaf}":[{row}'
+        for leaf, speaker, row in heard:
+            self.heard.setdefault(leaf, {})[speaker] = row
+
     def _count(self, namespace: str, more: int) -> None:
         count = self.namespaces.pop(namespace, 0) + more
         if count:
@@ -162,6 +213,8 @@ class State:
         leaves = ",".join([self.leaves[leaf] for leaf in sorted(self.leaves)])
         names = _counts(tuple(sorted(self.namespaces.items())))
         rest = f'"kind":"{self.kind}","leaves":{{{leaves}}},"membership":{self.membership},"namespaces":{names}}}'
+        if self.into is not None:
+            return f'{{"into":"{self.into}",{rest}'
         if self.born is None and not self.guardians and not self.heard:
             return "{" + rest
         born = "" if self.born is None else f'"born":{self.born},'

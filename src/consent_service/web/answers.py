@@ -6,6 +6,7 @@ the hot paths write plain values; tests/http/test_slim.py and test_many_checks.p
 
 import functools
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Self
 
 from fastapi import Response
@@ -49,6 +50,11 @@ class DecisionOut(Output):
         return cls.model_validate(plain(decision, language))
 
 
+def optional_text(moment: datetime | None) -> str | None:
+    """An instant as answers have it, or nothing."""
+    return _text(moment) if moment else None
+
+
 def plain(decision: Decision, language: str) -> Plain:
     """The members of a DecisionOut, in its order."""
     verdict = decision.verdict
@@ -57,7 +63,7 @@ def plain(decision: Decision, language: str) -> Plain:
         "reasons": plain_reasons(verdict.reasons, language),
         "purpose": decision.question.purpose,
         "policy_version": decision.policy_version,
-        "expires_at": _text(verdict.expires_at) if verdict.expires_at else None,
+        "expires_at": optional_text(verdict.expires_at),
         "as_of": decision.as_of,
         "decision_id": decision.id,
         "decided_at": _text(decision.at),

@@ -21,6 +21,7 @@ from consent_service.web import (
     handovers,
     keys,
     ledger,
+    merging,
     people,
     policies,
     problems,
@@ -28,6 +29,7 @@ from consent_service.web import (
     receipts,
     service,
     tallies,
+    worklist,
 )
 from consent_service.web.edge import Edge, Measures
 from consent_service.web.limits import BodyLimit, Rate, RateLimit
@@ -36,6 +38,7 @@ from consent_service.web.slim import Slim
 
 _MODULES = (
     people,
+    merging,
     guardianships,
     handovers,
     consents,
@@ -49,6 +52,7 @@ _MODULES = (
     ledger,
     service,
     tallies,
+    worklist,
     authzen,
     keys,
     docs,
@@ -64,12 +68,12 @@ class Application(FastAPI):
         """Put the layers around: the edge, then what turns failures into problems, then the limits."""
         held, measures = Rate(rate), self.state.measures
         layers = Edge(problems.Failures(BodyLimit(RateLimit(super().__call__, held))), measures)
-        self._layers = Slim(layers, measures, held)
+        self.slim = Slim(layers, measures, held)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         scope["app"] = self
-        await self._layers(scope, receive, send)
+        await self.slim(scope, receive, send)
 
 
 def application(rate: str, lifespan: Lifespan) -> Application:

@@ -178,15 +178,14 @@ async def check(
     **Anything but HTTP 200 with `permitted: true` is a no.** A no is an answer, not an error, and says why. Someone
     unknown and someone who was never asked get the same answer.
     """
-    return DecisionOut.of(await decided(body, room, key_hash), language)
-
-
-async def decided(body: CheckIn, room: Room, key_hash: str) -> Decision:
-    """The decision on one question, for the client whose key it is."""
-    question = Question(room.reference(body.subject, "/subject"), body.purpose, body.within)
-    decision = await room.checks.ask(Asked(key_hash, question))
+    decision = await room.checks.ask(asked(body, room, key_hash))
     room.measures.count(decision.verdict.permitted)
-    return decision
+    return DecisionOut.of(decision, language)
+
+
+def asked(body: CheckIn, room: Room, key_hash: str) -> Asked:
+    """One question of the client whose key it is, as it goes into the lane."""
+    return Asked(key_hash, Question(room.reference(body.subject, "/subject"), body.purpose, body.within))
 
 
 @router.post(

@@ -12,8 +12,10 @@ from consent_service.core.clients import Scope
 from consent_service.core.consent import Action, Method, NotApplied, Role, StateName
 from consent_service.examples import SUBJECT
 from consent_service.operations import standings
-from consent_service.operations.consents import Call, Recorded, Said
+from consent_service.operations.consents import Call, Recorded, RecordedEntry, Said
+from consent_service.operations.standings import LeafState
 from consent_service.store.ledger import Entry
+from consent_service.web.answers import Plain, optional_text
 from consent_service.web.auth import with_scope
 from consent_service.web.bodies import Body, StrictRoute
 from consent_service.web.checks import PurposeCode
@@ -189,7 +191,7 @@ async def record(
 
     For a child, a yes counts from a verified guardian only; one that cannot count is refused, saying what is missing.
     """
-    return _recorded(await room.statements.ask(_call(body, room, key_hash, key)))
+    return RecordedOut.model_validate(plain(await room.statements.ask(call(body, room, key_hash, key))))
 
 
 @router.get(
@@ -229,7 +231,8 @@ async def history(
     return HistoryOut(items=[_statement(entry) for entry in entries], next=following)
 
 
-def _call(body: ConsentsIn, room: Room, key_hash: str, key: str | None) -> Call:
+def call(body: ConsentsIn, room: Room, key_hash: str, key: str | None = None) -> Call:
+    """What one request wants recorded, as it goes into the lane."""
     return Call(
         key_hash,
         room.reference(body.subject, "/subject"),
@@ -255,24 +258,36 @@ def _said(statement: StatementIn, body: ConsentsIn) -> Said:
     )
 
 
-def _recorded(recorded: Recorded) -> RecordedOut:
-    return RecordedOut(
-        subject=recorded.subject,
-        entries=[
-            EntryOut(
-                index=entry.index,
-                purpose=entry.purpose,
-                action=entry.action,
-                applied=bool(entry.applied),
-                applied_to=list(entry.applied),
-                not_applied_because=entry.not_applied_because,
-            )
-            for entry in recorded.entries
-        ],
-        states={leaf: LeafOut.model_validate(state) for leaf, state in recorded.states.items()},
-        as_of=recorded.as_of,
-        receipts=[f"/v1/receipts/{entry.index}" for entry in recorded.entries],
-    )
+def plain(answer: Recorded) -> Plain:
+    """The members of a RecordedOut, in its order."""
+    return {
+        "subject": answer.subject,
+        "entries": [_plain_entry(entry) for entry in answer.entries],
+        "states": {leaf: _plain_leaf(state) for leaf, state in answer.states.items()},
+        "as_of": answer.as_of,
+        "receipts": [f"/v1/receipts/{entry.index}" for entry in answer.entries],
+    }
+
+
+def _plain_entry(entry: RecordedEntry) -> Plain:
+    return {
+        "index": entry.index,
+        "purpose": entry.purpose,
+        "action": entry.action,
+        "applied": bool(entry.applied),
+        "applied_to": [*entry.applied],
+        "not_applied_because": entry.not_applied_because,
+    }
+
+
+def _plain_leaf(state: LeafState) -> Plain:
+    return {
+        "state": state.state,
+        "index": state.index,
+        "made_at": optional_text(state.made_at),
+        "expires_at": optional_text(state.expires_at),
+        "wording": state.wording,
+    }
 
 
 def _statement(entry: Entry) -> StatementOut:

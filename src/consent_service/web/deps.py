@@ -14,7 +14,7 @@ from consent_service.core.clients import Client, Scope
 from consent_service.core.decision import Decision
 from consent_service.core.errors import InvalidInput, SubjectNotFound
 from consent_service.core.people import Identifier, Pseudonym, Reference
-from consent_service.lanes import Gate, Lane, read_alone, read_in_time, snapshot_alone, write_in_time
+from consent_service.lanes import Gate, Lane, read_in_time, snapshot_alone, view_alone, write_in_time
 from consent_service.notary import Notary
 from consent_service.operations import clients
 from consent_service.operations.authzen import Terms
@@ -194,7 +194,7 @@ class Counter:
         async with self.room.counting.passed():
             authenticate = partial(clients.authenticate, key_hash=self.key_hash, scope=self.scope)
             client = await read_in_time(self.room.database, authenticate)
-            return await read_alone(self.room.database, for_client)
+            return await view_alone(self.room.database, for_client)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,8 @@ First press **Authorize** (right below) and paste your key; it begins with `csk_
 | **see who asked about a person** | *3 · Checks* → **See who asked about a person**: every check and its answer, the newest first. |
 | **give a person a receipt** | *2 · Consents* → **Get the receipt of a statement**: the index that recording it told, `format` `html`. Press **Download**, open the file, print it. |
 | **see what to ask a person** | *2 · Consents* → **See what a person may be asked for now**: never asked, expired, or the words changed; nobody is asked again soon after a no. |
+| **see what there is to do** | *1 · People* → **See what the office has to do**: how many birth dates, proofs and answers are missing; with `kind`, whose. |
+| **make one of two records of a person** | *1 · People* → **Make one of two records of the same person**: it cannot be undone, and a yes of only one of the two lapses; see then what to ask. |
 | **take a yes back for somebody** | the same as a paper form, with `withdraw`. It holds from that moment, everywhere. |
 
 A purpose such as `marketing` stands for all of its leaves (`marketing.own_company.email`, …). The list is under

@@ -1,12 +1,13 @@
 """The slim path: the two operations that are asked all day, answered ahead of the framework and of our own layers.
 
-The routes stand in the OpenAPI as ever; their handlers, models and errors are the ones used here, and limits, request
+The routes stand in the OpenAPI as ever; their models, lanes and errors are the ones used here, and limits, request
 ids, headers and metrics come from the modules that the layers use. Only the machinery between them is left out, which
-takes longer than the answer (docs/adr/0002). tests/http/test_slim.py holds the two ways equal.
+takes longer than the answer (docs/adr/0002). tests/http/test_slim.py holds all ways equal.
 """
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +17,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from consent_service.core.decision import Decision
+from consent_service.lanes import Lane
+from consent_service.operations.consents import Recorded
 from consent_service.web import answers, auth, checks, consents, edge, problems
 from consent_service.web.bodies import Body, parsed, refuse_other_media_types
 from consent_service.web.deps import Room, language_in
@@ -23,40 +27,61 @@ from consent_service.web.edge import Measures
 from consent_service.web.limits import BODY_LIMIT, Rate
 
 BodyIn = TypeVar("BodyIn", bound=Body)
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 RequestHeaders = Mapping[bytes, bytes]
+
+Respond = Callable[[int, edge.RawHeaders, bytes], None]
+"""Takes a status, headers and a body to the caller."""
 
 
 @dataclass(frozen=True, slots=True)
-class Hot(Generic[BodyIn]):
-    """An operation of the slim path: its route, its body's model, and its handler given what the headers say."""
+class Hot(Generic[BodyIn, Item, Answer]):
+    """An operation of the slim path: its route, its body's model, its lane, what goes into it, and what comes out."""
 
     route: APIRoute
     model: type[BodyIn]
-    handle: Callable[[BodyIn, Room, RequestHeaders, str], Awaitable[bytes]]
+    lane: Callable[[Room], Lane[Item, Answer]]
+    item: Callable[[BodyIn, Room, str], Item]
+    encoded: Callable[[Answer, Room, str], bytes]
 
 
-async def _check(body: checks.CheckIn, room: Room, headers: RequestHeaders, key_hash: str) -> bytes:
-    language = language_in(_text(headers, b"accept-language"))
-    return answers.encoded(answers.plain(await checks.decided(body, room, key_hash), language))
+def _decision(decision: Decision, room: Room, language: str) -> bytes:
+    room.measures.count(decision.verdict.permitted)
+    return answers.encoded(answers.plain(decision, language))
 
 
-async def _record(body: consents.ConsentsIn, room: Room, _: RequestHeaders, key_hash: str) -> bytes:
-    answer = await consents.record(body, room, key_hash)
-    return answer.__pydantic_serializer__.to_json(answer)
+def _recorded(recorded: Recorded, _: Room, __: str) -> bytes:
+    return answers.encoded(consents.plain(recorded))
 
 
 def _route(routes: list[object], path: str) -> APIRoute:
     return next(route for route in routes if isinstance(route, APIRoute) and route.path == path)
 
 
-HOT: Mapping[str, Hot[Any]] = {
-    "/v1/check": Hot(_route([*checks.router.routes], "/v1/check"), checks.CheckIn, _check),
-    "/v1/consents": Hot(_route([*consents.router.routes], "/v1/consents"), consents.ConsentsIn, _record),
+HOT: Mapping[str, Hot[Any, Any, Any]] = {
+    "/v1/check": Hot(
+        _route([*checks.router.routes], "/v1/check"),
+        checks.CheckIn,
+        lambda room: room.checks,
+        checks.asked,
+        _decision,
+    ),
+    "/v1/consents": Hot(
+        _route([*consents.router.routes], "/v1/consents"),
+        consents.ConsentsIn,
+        lambda room: room.statements,
+        consents.call,
+        _recorded,
+    ),
 }
 
 
 class Slim:
-    """Answers the hot operations; everything else, and whatever is unusual about them, goes on to the layers."""
+    """Answers the hot operations; everything else, and whatever is unusual about them, goes on to the layers.
+
+    There are two ways in: ASGI for every server, and `take` for `web/wire.py`, which leaves ASGI out as well.
+    """
 
     def __init__(self, app: ASGIApp, measures: Measures, rate: Rate) -> None:
         self._app = app
@@ -67,49 +92,109 @@ class Slim:
         """ASGI."""
         hot = HOT.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
         headers: RequestHeaders = dict(reversed(scope["headers"])) if hot else {}
-        if hot is None or _is_unusual(headers):
+        if hot is None or is_unusual(headers):
             await self._app(scope, receive, send)
             return
-        began, status = time.perf_counter(), edge.GONE
-        request_id = edge.request_id(_text(headers, b"x-request-id"))
+        began = time.perf_counter()
         try:
-            status, answered_with, body = await self._answer(hot, scope, headers, receive, request_id)
-            dressed = [*answered_with, *edge.api_headers(request_id, scope)]
-            await send({"type": "http.response.start", "status": status, "headers": dressed})
-            await send({"type": "http.response.body", "body": body})
+            body = await _whole(receive)
         except ClientDisconnect:
-            pass
-        finally:
-            self._measures.observe("POST", hot.route.path, status, time.perf_counter() - began)
+            self.missed(hot, began)
+            return
+        answered: asyncio.Future[tuple[int, edge.RawHeaders, bytes]] = asyncio.get_running_loop().create_future()
 
-    async def _answer(
-        self, hot: Hot[Any], scope: Scope, headers: RequestHeaders, receive: Receive, request_id: str
-    ) -> tuple[int, edge.RawHeaders, bytes]:
-        if not self._rate.admits(_text(headers, b"authorization"), scope):
-            return _as_raw(self._rate.refusal(request_id))
+        def respond(status: int, dressed: edge.RawHeaders, body: bytes) -> None:
+            if not answered.done():
+                answered.set_result((status, dressed, body))
+
+        self.take(hot, scope, headers, body, began, respond)
+        status, dressed, body = await answered
+        await send({"type": "http.response.start", "status": status, "headers": dressed})
+        await send({"type": "http.response.body", "body": body})
+
+    def take(
+        self,
+        hot: Hot[Any, Any, Any],
+        scope: Scope,
+        headers: RequestHeaders,
+        body: bytes,
+        began: float,
+        respond: Respond,
+    ) -> None:
+        """Answer a request: `respond` is called once, at once or after its batch's commit."""
+        request = _Request(hot, scope, headers, began, respond, self._measures)
+        if self._rate.admits(_text(headers, b"authorization"), scope):
+            request.begin(body)
+        else:
+            request.refuse(self._rate.refusal(request.id))
+
+    def missed(self, hot: Hot[Any, Any, Any], began: float) -> None:
+        """Count a caller that went away before all of the body was there."""
+        self._measures.observe("POST", hot.route.path, edge.GONE, time.perf_counter() - began)
+
+
+class _Request:
+    """One request on its way; what the ordinary route does, in the same order."""
+
+    __slots__ = ("_began", "_headers", "_hot", "_measures", "_respond", "_room", "_scope", "id")
+
+    def __init__(
+        self,
+        hot: Hot[Any, Any, Any],
+        scope: Scope,
+        headers: RequestHeaders,
+        began: float,
+        respond: Respond,
+        measures: Measures,
+    ) -> None:
+        self.id = edge.request_id(_text(headers, b"x-request-id"))
+        self._hot = hot
+        self._scope = scope
+        self._headers = headers
+        self._began = began
+        self._respond = respond
+        self._measures = measures
+        self._room: Room = scope["app"].state.room
+
+    def begin(self, body: bytes) -> None:
+        """Media type, JSON, key, members; then into the lane."""
+        hot, room, headers = self._hot, self._room, self._headers
         try:
-            body = await _handled(hot, scope["app"].state.room, headers, receive)
-        except ClientDisconnect:
-            raise
+            refuse_other_media_types(_text(headers, b"content-type"))
+            value = parsed(body)
+            key_hash = auth.key_hash_in(_text(headers, b"authorization"), room.database.keyring)
+            hot.lane(room).put(hot.item(hot.model.model_validate(value), room, key_hash), self.tell)
         except ValidationError as error:
-            return _as_raw(problems.of_body(error, request_id))
+            self.refuse(problems.of_body(error, self.id))
         except Exception as error:  # noqa: BLE001 (a root: whatever it is, the caller gets a problem)
-            return _as_raw(problems.of_error(error, request_id))
-        return hot.route.status_code or 200, [(b"content-length", b"%d" % len(body)), _JSON], body
+            self.refuse(problems.of_error(error, self.id))
+
+    def tell(self, answer: object) -> None:
+        """Tell the caller what came out of the lane."""
+        if isinstance(answer, Exception):
+            self.refuse(problems.of_error(answer, self.id))
+            return
+        try:
+            body = self._hot.encoded(answer, self._room, language_in(_text(self._headers, b"accept-language")))
+        except Exception as error:  # noqa: BLE001 (as above)
+            self.refuse(problems.of_error(error, self.id))
+        else:
+            told = [(b"content-length", b"%d" % len(body)), _JSON]
+            self._send(self._hot.route.status_code or 200, told, body)
+
+    def refuse(self, response: Response) -> None:
+        """Tell the caller what is wrong."""
+        self._send(response.status_code, response.raw_headers, bytes(response.body))
+
+    def _send(self, status: int, headers: edge.RawHeaders, body: bytes) -> None:
+        self._measures.observe("POST", self._hot.route.path, status, time.perf_counter() - self._began)
+        self._respond(status, [*headers, *edge.api_headers(self.id, self._scope)], body)
 
 
 _JSON = (b"content-type", b"application/json")
 
 
-async def _handled(hot: Hot[Any], room: Room, headers: RequestHeaders, receive: Receive) -> bytes:
-    """What the ordinary route does, in the same order: media type, JSON, key, members, operation."""
-    refuse_other_media_types(_text(headers, b"content-type"))
-    value = parsed(await _whole(receive))
-    key_hash = auth.key_hash_in(_text(headers, b"authorization"), room.database.keyring)
-    return await hot.handle(hot.model.model_validate(value), room, headers, key_hash)
-
-
-def _is_unusual(headers: RequestHeaders) -> bool:
+def is_unusual(headers: RequestHeaders) -> bool:
     """A body whose length is not declared or too large, and an Idempotency-Key, are for the ordinary route."""
     length = headers.get(b"content-length", b"")
     return not length.isdigit() or int(length) > BODY_LIMIT or b"idempotency-key" in headers
@@ -128,7 +213,3 @@ async def _whole(receive: Receive) -> bytes:
         body += message.get("body", b"")
         more = message.get("more_body", False)
     return body
-
-
-def _as_raw(response: Response) -> tuple[int, edge.RawHeaders, bytes]:
-    return response.status_code, response.raw_headers, bytes(response.body)

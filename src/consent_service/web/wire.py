@@ -1,9 +1,17 @@
-"""The wire: uvicorn's own protocol, but head and body of an answer leave in one write instead of two."""
+"""The wire: uvicorn's own protocol, but the slim path is taken at once, and an answer leaves in one write."""
 
 import asyncio
+import time
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from consent_service.web import slim
+from consent_service.web.application import Application
+from consent_service.web.edge import RawHeaders
+from consent_service.web.slim import Hot, RequestHeaders
+
+_FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
 
 
 class OneWrite:
@@ -38,8 +46,100 @@ class OneWrite:
 
 
 class Protocol(HttpToolsProtocol):
-    """HTTP/1.1 as uvicorn speaks it, over such a transport."""
+    """HTTP/1.1 as uvicorn speaks it, over such a transport, with a way of its own for the slim path.
+
+    There a request needs no task, no ASGI messages and no future (docs/adr/0002). What uvicorn's own way is needed for
+    takes it: a request behind another on the same connection, the last one of a connection, a proxy's headers.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A caller is there."""
         super().connection_made(OneWrite(transport, self.loop))  # type: ignore[arg-type]  # it has all of a transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The caller is gone."""
+        super().connection_lost(exc)
+        if isinstance(self.cycle, _SlimCycle) and self.cycle.more_body:
+            self.cycle.app.slim.missed(self.cycle.hot, self.cycle.began)
+
+    def on_headers_complete(self) -> None:
+        """A request is here, but for its body."""
+        hot = _HOT.get(self.url)
+        headers: RequestHeaders = dict(reversed(self.headers)) if hot else {}
+        if hot is None or not self._is_simple(headers):
+            super().on_headers_complete()
+            return
+        self.cycle = _SlimCycle(hot, headers, _application(self.app), self)
+
+    def on_message_complete(self) -> None:
+        """A request is here."""
+        cycle = self.cycle
+        super().on_message_complete()
+        if isinstance(cycle, _SlimCycle):
+            cycle.begin()
+
+    def _is_simple(self, headers: RequestHeaders) -> bool:
+        parser, before = self.parser, self.cycle
+        return (
+            parser.get_method() == b"POST"
+            and parser.get_http_version() == "1.1"
+            and parser.should_keep_alive()
+            and not parser.should_upgrade()
+            and not self.expect_100_continue
+            and (before is None or before.response_complete)
+            and _FORWARDED.isdisjoint(headers)
+            and not slim.is_unusual(headers)
+        )
+
+
+class _SlimCycle(RequestResponseCycle):
+    """A request of the slim path and its response; to uvicorn's protocol, a cycle like others."""
+
+    def __init__(self, hot: Hot[Any, Any, Any], headers: RequestHeaders, app: Application, protocol: Protocol) -> None:
+        self.hot = hot
+        self.app = app
+        self.began = time.perf_counter()
+        self.body = bytearray()
+        self.more_body = True
+        self.response_complete = False
+        self.disconnected = False
+        self.keep_alive = True
+        self.message_event = _NOBODY_WAITS
+        self._headers = headers
+        self._protocol = protocol
+
+    def begin(self) -> None:
+        """Take the request, of which all is here."""
+        scope = self._protocol.scope
+        scope["app"] = self.app  # type: ignore[typeddict-unknown-key]  # as the application itself does
+        self.app.slim.take(self.hot, scope, self._headers, bytes(self.body), self.began, self._respond)  # type: ignore[arg-type]  # a scope is a mapping
+
+    def _respond(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        self.response_complete = True
+        if self.disconnected:
+            return
+        protocol = self._protocol
+        closing = [] if self.keep_alive else [_CLOSE]
+        lines = [b"%b: %b\r\n" % header for header in [*protocol.server_state.default_headers, *headers, *closing]]
+        protocol.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", body]))
+        if not self.keep_alive:
+            protocol.transport.close()
+        protocol.on_response_complete()
+
+
+class _NobodyWaits(asyncio.Event):
+    """What uvicorn sets for a coroutine that waits for more of a body; here there is none."""
+
+    def set(self) -> None:
+        """Wake nobody."""
+
+
+_NOBODY_WAITS = _NobodyWaits()
+_CLOSE = (b"connection", b"close")
+_HOT = {path.encode(): hot for path, hot in slim.HOT.items()}
+
+
+def _application(app: Any) -> Application:  # noqa: ANN401 (whatever uvicorn put around it)
+    while not isinstance(app, Application):
+        app = app.app
+    return app
