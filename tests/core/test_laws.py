@@ -117,7 +117,7 @@ def children(draw: st.DrawFn) -> SubjectState:
     born, membership = draw(one_of(BORN, MEMBERSHIPS))
     guarded = {f"gua_{n}": one for n, one in enumerate(draw(st.permutations(draw(families))))}
     state = SubjectState("sub_1", SubjectKind.STUDENT, membership, born=born, guardianships=guarded)
-    said = {who: replace(one, index=index) for index, (who, one) in enumerate(draw(st.lists(words, max_size=4)))}
+    said = {who: one._replace(index=index) for index, (who, one) in enumerate(draw(st.lists(words, max_size=4)))}
     return saying(state, said)
 
 

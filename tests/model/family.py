@@ -46,6 +46,7 @@ begun = st.lists(
     min_size=1,
     max_size=5,
 )
+pairs = st.sampled_from([("ann", "ben"), ("ben", "ann"), ("mother", "aunt"), ("aunt", "father"), ("father", "mother")])
 handovers = st.sampled_from([("reconfirm", 0), ("reconfirm", 5), ("keep", 0)])
 kinds = st.sampled_from(["student", "student", "customer"])
 
@@ -165,7 +166,7 @@ class Family(RuleBasedStateMachine):
     )
     def step(self, gap: int, ward: str, place: int, how: str, until: Pick | None) -> None:
         self._tick(gap)
-        known = self._known["guardianships"][ward]
+        known = self._known["guardianships"][oracle.current_name(self._known, ward)]
         if not known:
             return
         name = list(known)[place % len(known)]
@@ -194,6 +195,20 @@ class Family(RuleBasedStateMachine):
         self._tick(gap)
         self.world.change("ben", kind=kind)
         self._happens("fact", subject="ben", facts={"kind": kind})
+
+    @rule(gap=gaps, pair=pairs)
+    def merger(self, gap: int, pair: tuple[str, str]) -> None:
+        """No no becomes a yes by it, of the two or of a ward."""
+        self._tick(gap)
+        before, one = self.world.answers(QUESTIONS), {oracle.current_name(self._known, who) for who in pair}
+        refusal = "validation_failed" if len(one) == 1 else None
+        assert self.world.merge(*pair) == refusal
+        if refusal is None:
+            self._happens("merged", subject=pair[0], other=pair[1])
+        noes = {question for question, answer in zip(QUESTIONS, before, strict=True) if not answer[0]}
+        for question, answer in zip(QUESTIONS, self.world.answers(QUESTIONS), strict=True):
+            alike = {(who, question[1]) for who in (pair if question[0] in pair else question[:1])}
+            assert not answer[0] or not alike & noes, question
 
     # Policies
 
@@ -310,8 +325,11 @@ class Family(RuleBasedStateMachine):
         return [
             (self.indexes[order], event["word"], event["applied"])
             for order, event in enumerate(self.oracle.history)
-            if event["what"] == "said" and event["subject"] == who
+            if event["what"] == "said" and self._now_named(event["subject"]) == self._now_named(who)
         ]
+
+    def _now_named(self, who: str) -> str:
+        return oracle.current_name(self._known, who)
 
     def _is_born(self, who: str, born: Born) -> None:
         day = date(2012, 2, 29) if born == "leap" else None
@@ -330,8 +348,8 @@ class Family(RuleBasedStateMachine):
             "blocked": None,
         }
         known = self._known
-        refusal = _wrong_guardianship(known, ward, facts)
-        name = f"{ward}-{len(known['guardianships'][ward]) + 1}"
+        refusal = _wrong_guardianship(known, self._now_named(ward), facts | {"guardian": self._now_named(who)})
+        name = f"guardianship-{len(self.oracle.history)}"
         assert self.world.guard(name, who, ward, facts) == refusal
         if refusal is None:
             self._happens("guardianship", subject=ward, name=name, facts=facts)
@@ -415,7 +433,7 @@ class Family(RuleBasedStateMachine):
         known = self._known
         found = {event["at"] for event in self.oracle.history}
         for words in known["words"].values():
-            found |= {at for one in words for at in (one["made_at"], one["expires_at"]) if at}
+            found |= {at for one in words.values() for at in (one["made_at"], one["expires_at"]) if at}
         for ward in known["guardianships"].values():
             found |= {at for one in ward.values() for at in (one["from"], one["until"]) if at}
         return found | {one["effective_at"] for one in known["versions"]} | set(self._midnights(known))
@@ -434,11 +452,15 @@ class Family(RuleBasedStateMachine):
         """Whether something began since then that may turn a no into a yes."""
         known = self._known
         current = oracle.in_force(known, self.now)
-        guarded = [one for one in known["guardianships"][who].values() if one["verified"] and not one["blocked"]]
+        guarded = [
+            one
+            for one in known["guardianships"][self._now_named(who)].values()
+            if one["verified"] and not one["blocked"]
+        ]
         begins = [one["from"] for one in guarded]
         begins += [one["effective_at"] for one in known["versions"]]
         begins += [oracle.midnight(day) for day, _ in current["minor_rules"]]
-        begins += [word["made_at"] for words in known["words"].values() for word in words]
+        begins += [word["made_at"] for words in known["words"].values() for word in words.values()]
         leaves = [one for leaf, one in current["leaves"].items() if leaf == purpose or leaf.startswith(f"{purpose}.")]
         if any(one["rule"] == "all" for one in leaves):
             begins += [one["until"] for one in guarded]

@@ -16,7 +16,11 @@ MOMENT = timedelta(milliseconds=1)
 
 Event = dict[str, Any]
 Known = dict[str, Any]
-"""What a history comes to: `people`, `guardianships` by ward and id, `words` by subject and leaf, `versions`."""
+"""What a history comes to.
+
+`people`; `guardianships` by ward and id; `words`, the last of each speaker, by subject and leaf; `noes`, when somebody
+said no, likewise; `versions`; and `names`, whom those who were merged into somebody are now.
+"""
 
 Answer = tuple[bool, tuple[tuple[str, str], ...], datetime | None]
 """Yes or no, the reasons as purpose and code, and when a yes ends by itself."""
@@ -34,14 +38,14 @@ class Oracle:
 
     def known(self, *, events: int | None = None) -> Known:
         """What the first so many events come to."""
-        known: Known = {"people": {}, "guardianships": {}, "words": {}, "versions": []}
+        known: Known = {"people": {}, "guardianships": {}, "words": {}, "noes": {}, "versions": [], "names": {}}
         for order, event in enumerate(self.history[:events]):
             _learn(known, order, event)
         return known
 
 
 def _learn(known: Known, order: int, event: Event) -> None:
-    who = event.get("subject")
+    who = current_name(known, event.get("subject", ""))
     match event["what"]:
         case "recorded":
             known["people"][who] = {"kind": event["kind"], "born": event["born"], "left": None}
@@ -49,14 +53,27 @@ def _learn(known: Known, order: int, event: Event) -> None:
         case "fact":
             known["people"][who] |= event["facts"]
         case "guardianship":
-            known["guardianships"][who][event["name"]] = dict(event["facts"])
+            guardian = current_name(known, event["facts"]["guardian"])
+            known["guardianships"][who][event["name"]] = event["facts"] | {"guardian": guardian}
         case "step":
             known["guardianships"][who][event["name"]] |= event["facts"]
         case "said":
+            speaker = current_name(known, event["who"])
             for leaf in event["applied"]:
-                known["words"].setdefault((who, leaf), []).append({**event, "order": order})
+                known["words"].setdefault((who, leaf), {})[speaker] = {**event, "who": speaker, "order": order}
+                if event["word"] != "grant":
+                    known["noes"].setdefault((who, leaf), []).append((speaker, event["made_at"]))
+        case "merged":
+            merge(known, who, current_name(known, event["other"]), event["at"])
         case _:
             known["versions"].append(event)
+
+
+def current_name(known: Known, who: str) -> str:
+    """Whom a name names now."""
+    while who in known["names"]:
+        who = known["names"][who]
+    return who
 
 
 # Policies
@@ -147,7 +164,7 @@ class Hearing:
         self.of_leaf = current["leaves"][leaf]
         self.person = known["people"][subject]
         self.guardianships = list(known["guardianships"][subject].values())
-        self.last = {word["who"]: word for word in known["words"].get((subject, leaf), [])}
+        self.last: dict[str, Event] = known["words"].get((subject, leaf), {})
         self.stale = {
             who
             for who, word in self.last.items()
@@ -302,6 +319,7 @@ def earliest(*moments: datetime | None) -> datetime | None:
 
 def answer(known: Known, subject: str, purpose: str, now: datetime) -> Answer:
     """What a check says."""
+    subject = current_name(known, subject)
     current = in_force(known, now)
     leaves = [leaf for leaf in current["leaves"] if leaf == purpose or leaf.startswith(purpose + ".")]
     if not leaves:
@@ -339,7 +357,7 @@ def _of_leaf(
 
 def state(known: Known, subject: str, leaf: str, now: datetime) -> tuple[str, int | None]:
     """What stands for a leaf in a word, and the order of what it rests on."""
-    hearing = Hearing(known, subject, leaf, in_force(known, now), now)
+    hearing = Hearing(known, current_name(known, subject), leaf, in_force(known, now), now)
     found = hearing.outcome()
     word = found["word"]
     if word is None:
@@ -355,19 +373,19 @@ def state(known: Known, subject: str, leaf: str, now: datetime) -> tuple[str, in
 
 def refusal(known: Known, call: Event, now: datetime) -> str | None:
     """Why a call is refused when it is made: a grant that cannot count."""
-    person, who = known["people"][call["subject"]], call["who"]
-    if person["kind"] != "student":
+    subject, who = current_name(known, call["subject"]), current_name(known, call["who"])
+    if known["people"][subject]["kind"] != "student":
         return None
-    minor = _is_minor(known, call["subject"], now)
+    minor = _is_minor(known, subject, now)
     for one in call["statements"]:
         if one["word"] != "grant":
             continue
         if who == SELF:
-            if minor and not any(_own_no(known, call["subject"], leaf) for leaf in one["leaves"]):
+            if minor and not any(_own_no(known, subject, leaf) for leaf in one["leaves"]):
                 return "guardian_required"
         elif not minor:
             return "own_consent_required"
-        elif standing(known["guardianships"][call["subject"]].values(), who, now) != "yes":
+        elif standing(known["guardianships"][subject].values(), who, now) != "yes":
             return "guardian_required"
     return None
 
@@ -380,15 +398,14 @@ def applied(known: Known, call: Event, one: Event, now: datetime) -> dict[str, s
 def _objection(known: Known, call: Event, one: Event, leaf: str, now: datetime) -> str | None:
     if one["word"] != "grant":
         return None
-    subject, who = call["subject"], call["who"]
+    subject, who = current_name(known, call["subject"]), current_name(known, call["who"])
     minor = _is_minor(known, subject, now)
     if minor and who == SELF and not _own_no(known, subject, leaf):
         return "guardian_required"
     if who != SELF and not minor:
         return "guardian_unverified"
     beside = [other["made_at"] for other in call["statements"] if other["word"] != "grant" and leaf in other["leaves"]]
-    words = known["words"].get((subject, leaf), [])
-    noes = [word["made_at"] for word in words if word["word"] != "grant" and (word["who"] == who or not minor)]
+    noes = [at for speaker, at in known["noes"].get((subject, leaf), []) if speaker == who or not minor]
     if any(one["made_at"] <= no for no in beside):
         return "standing_no_is_newer"
     if noes and not (one["made_at"] > max(noes) or (one["made_at"] == max(noes) and one["made_at"] >= now)):
@@ -403,8 +420,8 @@ def _is_minor(known: Known, subject: str, now: datetime) -> bool:
 
 
 def _own_no(known: Known, subject: str, leaf: str) -> bool:
-    own = [word for word in known["words"].get((subject, leaf), []) if word["who"] == SELF]
-    return bool(own) and own[-1]["word"] != "grant"
+    own = known["words"].get((subject, leaf), {}).get(SELF)
+    return own is not None and own["word"] != "grant"
 
 
 # Publishing
@@ -415,7 +432,11 @@ def lapses(known: Known, after: Event, now: datetime) -> dict[str, int]:
     current, line = in_force(known, now), {**known, "versions": [*known["versions"], after]}
     found = {}
     for leaf, today in current["leaves"].items():
-        last = [words[-1] for (_, about), words in known["words"].items() if about == leaf]
+        last = [
+            max(words.values(), key=lambda one: one["order"])
+            for (_, about), words in known["words"].items()
+            if about == leaf and words
+        ]
         yeses = [word for word in last if word["word"] == "grant" and not is_over(word, now)]
         if today["basis"] == "consent":
             yeses = [word for word in yeses if counts(known, leaf, word["shown"], current)]
@@ -427,3 +448,127 @@ def lapses(known: Known, after: Event, now: datetime) -> dict[str, int]:
         ]
         found[leaf] = len(gone)
     return {leaf: count for leaf, count in found.items() if count}
+
+
+# Merging
+
+
+def merge(known: Known, kept: str, merged: str, now: datetime) -> None:
+    """Make one record of two. As docs/merging.md says, nothing becomes permitted by it that was not in both."""
+    before = {**known, "people": dict(known["people"]), "guardianships": dict(known["guardianships"])}
+    before["words"] = dict(known["words"])
+    _merge_people(known, kept, merged, now)
+    for leaf in sorted({leaf for who, leaf in before["words"] if who in (kept, merged)}):
+        one, other = (before["words"].get((who, leaf), {}) for who in (kept, merged))
+        was_yes = _permits(before, kept, leaf, now) and _permits(before, merged, leaf, now)
+        said = _together(before, one, other)
+        known["noes"][kept, leaf] = [
+            *known["noes"].get((kept, leaf), []),
+            *known["noes"].pop((merged, leaf), []),
+        ]
+        known["words"].pop((merged, leaf), None)
+        kinds = [said] if one and other else []
+        _settle(known, kept, leaf, [*kinds, _without_good(known, leaf, said, now)], was_yes, now)
+    known["names"][merged] = kept
+    for ward in known["people"]:
+        if _mentions(before, ward, merged):
+            _merge_guardian(known, before, ward, kept, merged, now)
+
+
+def _mentions(known: Known, ward: str, who: str) -> bool:
+    guards = any(one["guardian"] == who for one in known["guardianships"].get(ward, {}).values())
+    return guards or any(who in words for (about, _), words in known["words"].items() if about == ward)
+
+
+def _merge_people(known: Known, kept: str, merged: str, now: datetime) -> None:
+    one, other = known["people"][kept], known["people"].pop(merged)
+    kinds, days = {one["kind"], other["kind"]}, [who["born"] for who in (one, other) if who["born"]]
+    left = [who["left"] for who in (one, other) if who["left"]]
+    known["people"][kept] = {
+        "kind": "student" if "student" in kinds else one["kind"],
+        "born": max(days, default=None),
+        "left": min(left, default=None),
+    }
+    mine, others = known["guardianships"][kept], known["guardianships"].pop(merged)
+    both = {guard["guardian"] for guard in mine.values()} & {guard["guardian"] for guard in others.values()}
+    again = {name: guard | {"blocked": guard["blocked"] and now} for name, guard in others.items()}
+    known["guardianships"][kept] = _blocked_alike({**mine, **again}, both, now)
+
+
+def _blocked_alike(guardianships: dict[str, Event], both: set[str], now: datetime) -> dict[str, Event]:
+    """A court order about a guardian of both records holds in all of that one's guardianships that are not over."""
+    blocked = {one["guardian"] for one in guardianships.values() if one["blocked"]} & both
+    return {
+        name: one | {"blocked": one["blocked"] or now} if one["guardian"] in blocked and not _is_past(one, now) else one
+        for name, one in guardianships.items()
+    }
+
+
+def _is_past(one: Event, now: datetime) -> bool:
+    return one["until"] is not None and one["until"] <= now
+
+
+def _merge_guardian(known: Known, before: Known, ward: str, kept: str, merged: str, now: datetime) -> None:
+    """Two guardians of a ward are one from now on, and so are their voices."""
+    mine = known["guardianships"][ward]
+    had = {one["guardian"] for one in mine.values()}
+    renamed = {
+        name: one | {"guardian": kept if one["guardian"] == merged else one["guardian"]} for name, one in mine.items()
+    }
+    known["guardianships"][ward] = _blocked_alike(renamed, {kept} if {kept, merged} <= had else set(), now)
+    for about, leaf in [key for key in before["words"] if key[0] == ward]:
+        words = before["words"][about, leaf]
+        others = {kept if who == merged else who: word for who, word in words.items() if who != kept}
+        said = _together(before, others, {who: word for who, word in words.items() if who == kept})
+        said = {who: word | {"who": who} for who, word in said.items()}
+        over = _without_good(known, leaf, said, now)
+        without = {who: word for who, word in said.items() if who != kept or who in over}
+        noes = known["noes"].get((ward, leaf), [])
+        known["noes"][ward, leaf] = [(kept if who == merged else who, at) for who, at in noes]
+        _settle(known, ward, leaf, [said, without, over], _permits(before, ward, leaf, now), now)
+
+
+def _together(known: Known, one: dict[str, Event], other: dict[str, Event]) -> dict[str, Event]:
+    both = {who: _stricter(known, one[who], other[who]) for who in one if who in other}
+    return {**one, **other, **both}
+
+
+def _stricter(known: Known, one: Event, other: Event) -> Event:
+    """A no, and of two the later; of two yeses what they have in common."""
+    noes = [word for word in (one, other) if word["word"] != "grant"]
+    if noes:
+        return newest(noes)
+    names = [version["name"] for version in known["versions"]]
+    first = min(one, other, key=lambda word: (word["made_at"], word["order"]))
+    shown = min(one["shown"], other["shown"], key=names.index)
+    return first | {"shown": shown, "expires_at": earliest(one["expires_at"], other["expires_at"])}
+
+
+def _without_good(known: Known, leaf: str, said: dict[str, Event], now: datetime) -> dict[str, Event]:
+    """Without each yes that still counts."""
+    current = in_force(known, now)
+    today = current["leaves"].get(leaf)
+    old = {
+        who
+        for who, word in said.items()
+        if today and today["basis"] == "consent" and not counts(known, leaf, word["shown"], current)
+    }
+    return {who: word for who, word in said.items() if word["word"] != "grant" or who in old or is_over(word, now)}
+
+
+def _settle(
+    known: Known, who: str, leaf: str, candidates: list[dict[str, Event]], was_yes: bool, now: datetime
+) -> None:
+    """Keep the most of what was said by which no no becomes a yes."""
+    if leaf not in in_force(known, now)["leaves"]:
+        candidates = candidates[-1:]
+    for said in candidates:
+        known["words"][who, leaf] = said
+        if was_yes or not _permits(known, who, leaf, now):
+            break
+
+
+def _permits(known: Known, who: str, leaf: str, now: datetime) -> bool:
+    """Whether somebody's data may be used, as if they belonged to the school."""
+    member = {**known, "people": {**known["people"], who: known["people"][who] | {"left": None}}, "names": {}}
+    return answer(member, who, leaf, now)[0]

@@ -22,7 +22,16 @@ from consent_service.core.people import Identifier, Membership, MembershipStatus
 from consent_service.core.policy import Policy, SubjectKind
 from consent_service.core.publication import Declared
 from consent_service.lanes import write_alone
-from consent_service.operations import checks, clients, consents, guardianships, people, publications, standings
+from consent_service.operations import (
+    checks,
+    clients,
+    consents,
+    guardianships,
+    merging,
+    people,
+    publications,
+    standings,
+)
 from consent_service.operations.checks import Asked
 from consent_service.operations.clients import NewClient
 from consent_service.operations.consents import Call, Recorded, Said
@@ -164,6 +173,16 @@ class World:
 
     def _change(self, who: str, wanted: SubjectChange) -> None:
         self._home.run(people.change(self._now, self._home.client, self._sub(who), wanted, zone=TOKYO))
+
+    def merge(self, who: str, other: str) -> str | None:
+        """Merge one record into another; answers what is wrong with that."""
+        client, sub = self._home.client, self._sub(other)
+        known = self._home.run(merging.mentions(self._now, client, sub))
+        try:
+            self._home.run(merging.merge(self._now, client, self._sub(who), sub, known, zone=TOKYO))
+        except ConsentError as error:
+            return error.code
+        return None
 
     def guard(self, name: str, guardian: str, ward: str, facts: Event) -> str | None:
         """Record a guardianship; answers what is wrong with it."""
