@@ -143,6 +143,11 @@ class Family(RuleBasedStateMachine):
         self._tick(1)
         self._say("ann", who, [(self._purpose(about), word, made, end)], 0)
 
+    @rule(subject=subjects, who=st.sampled_from([SELF, SELF, "mother", "father"]), about=purposes, made=picks)
+    def late_paper(self, subject: str, who: str, about: int, made: Pick) -> None:
+        self._tick(1)
+        self._say(subject, SELF if who == subject else who, [(self._purpose(about), "grant", made, None)], 0)
+
     @rule(gap=gaps, subject=subjects, who=st.sampled_from([SELF, "mother"]), about=purposes, made=mades, other=words)
     def more_but_not_all(self, gap: int, subject: str, who: str, about: int, made: Pick | None, other: str) -> None:
         """One call that says two things, the one perhaps against the other."""
@@ -368,7 +373,8 @@ class Family(RuleBasedStateMachine):
         call["statements"] = [self._statement(version, *one) for one in said]
         if not all(one["leaves"] for one in call["statements"]):
             return
-        refusal = oracle.refusal(self._known, call, self.now)
+        is_own = who != SELF and self._now_named(who) == self._now_named(subject)  # since the two were merged
+        refusal = "validation_failed" if is_own else oracle.refusal(self._known, call, self.now)
         answer = self.world.say(call)
         if refusal is not None or isinstance(answer, str):
             assert answer == refusal
@@ -421,12 +427,12 @@ class Family(RuleBasedStateMachine):
         return self.now + _SPANS[pick % len(_SPANS)]
 
     def _past(self, pick: Pick) -> datetime:
-        """When something happened or was said, newest first, or a moment beside it; or a little ahead of the clock."""
+        """When something happened, of the newest or oldest, or a moment beside; or a little ahead of the clock."""
         if pick == 23:
             return self.now + timedelta(seconds=30)
         place, off = divmod(pick, 3)
-        gone = sorted((one for one in self._instants() if one < self.now), reverse=True)
-        return min(gone[place % len(gone)] + (off - 1) * MOMENT, self.now) if gone else self.now
+        gone = sorted((one for one in self._instants() if one < self.now), reverse=place % 2 == 0)
+        return min(gone[place // 2 % len(gone)] + (off - 1) * MOMENT, self.now) if gone else self.now
 
     def _instants(self) -> set[datetime]:
         """When anything happened, was said, begins or ends."""

@@ -58,15 +58,19 @@ def _learn(known: Known, order: int, event: Event) -> None:
         case "step":
             known["guardianships"][who][event["name"]] |= event["facts"]
         case "said":
-            speaker = current_name(known, event["who"])
-            for leaf in event["applied"]:
-                known["words"].setdefault((who, leaf), {})[speaker] = {**event, "who": speaker, "order": order}
-                if event["word"] != "grant":
-                    known["noes"].setdefault((who, leaf), []).append((speaker, event["made_at"]))
+            _hear(known, who, event | {"who": current_name(known, event["who"]), "order": order})
         case "merged":
             merge(known, who, current_name(known, event["other"]), event["at"])
         case _:
             known["versions"].append(event)
+
+
+def _hear(known: Known, subject: str, word: Event) -> None:
+    for leaf in word["applied"]:
+        words, noes = known["words"].setdefault((subject, leaf), {}), known["noes"].get((subject, leaf), [])
+        words[word["who"]] = word | {"lifted": any(who == word["who"] for who, _ in noes)}
+        if word["word"] != "grant":
+            known["noes"].setdefault((subject, leaf), []).append((word["who"], word["made_at"]))
 
 
 def current_name(known: Known, who: str) -> str:
@@ -541,11 +545,12 @@ def _stricter(known: Known, one: Event, other: Event) -> Event:
     names = [version["name"] for version in known["versions"]]
     first = min(one, other, key=lambda word: (word["made_at"], word["order"]))
     shown = min(one["shown"], other["shown"], key=names.index)
-    return first | {"shown": shown, "expires_at": earliest(one["expires_at"], other["expires_at"])}
+    lifted = one["lifted"] or other["lifted"]
+    return first | {"shown": shown, "expires_at": earliest(one["expires_at"], other["expires_at"]), "lifted": lifted}
 
 
 def _without_good(known: Known, leaf: str, said: dict[str, Event], now: datetime) -> dict[str, Event]:
-    """Without each yes that still counts."""
+    """Without each yes that still counts; one that lifted a no before has expired instead."""
     current = in_force(known, now)
     today = current["leaves"].get(leaf)
     old = {
@@ -553,7 +558,9 @@ def _without_good(known: Known, leaf: str, said: dict[str, Event], now: datetime
         for who, word in said.items()
         if today and today["basis"] == "consent" and not counts(known, leaf, word["shown"], current)
     }
-    return {who: word for who, word in said.items() if word["word"] != "grant" or who in old or is_over(word, now)}
+    over = {who: word for who, word in said.items() if word["word"] != "grant" or who in old or is_over(word, now)}
+    lifted = {who: word for who, word in said.items() if who not in over and word["lifted"]}
+    return {**over, **{who: word | {"expires_at": now} for who, word in lifted.items()}}
 
 
 def _settle(
