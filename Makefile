@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DELETE_ON_ERROR:
-.PHONY: install run test check long demo bench openapi lint types contracts openapi-current lock
+.PHONY: install run test check long model demo bench openapi lint types contracts openapi-current lock
 
 install: $(STAMP)
 
@@ -45,6 +45,10 @@ openapi-current: $(STAMP)
 # The same harnesses as in the suite, at their full figures.
 long: $(STAMP)
 	CONSENT_TEST_FULL=1 $(BIN)/python -m pytest -n 2 -m full --durations=10
+
+# The stateful model alone: 20,000 examples of 100 steps on each database, in parts.
+model: $(STAMP)
+	CONSENT_TEST_FULL=1 $(BIN)/python -m pytest -n 2 tests/model
 
 demo: $(STAMP)
 	$(BIN)/consent-service demo

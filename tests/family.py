@@ -1,24 +1,37 @@
 """Families: a child, guardians and what they say, in words that a table can print."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from tests.publishing import edited, node, publish
+from tests.publishing import edited, leaf, node, previewed, publish, published, reworded, without
 from tests.school import Json, School
 
 CHILD = "sis:child"
 BORN = {"minor": "2012-06-15", "of age": "2005-06-15", "no birth date": None}
 LEAVES = {"any_refusal_wins": "billing", "all": "important_notices", "latest": "inquiry_response"}
+GOING_ON = ("important_notices",)
+"""The leaves whose use the policy lets go on after somebody has left, if a test says nothing else."""
+
 VERSION = "2026-11-02"
 
 
-async def prepare(school: School, **policy: Json) -> None:
+async def prepare(school: School, *, going_on: Collection[str] = GOING_ON, **policy: Json) -> None:
     """Publish a policy that has a leaf for each way of hearing several guardians."""
     document = edited(VERSION) | policy
-    for rule, leaf in LEAVES.items():
-        node(document, leaf)["guardians"] = rule
-        node(document, leaf)["survives_membership"] = leaf == "important_notices"
+    for rule, code in LEAVES.items():
+        node(document, code)["guardians"] = rule
+        node(document, code)["survives_membership"] = code in going_on
     response = await publish(school, document, material=[], editorial=[])
     assert response.status_code == 201, response.text
+
+
+_AGES: dict[str, Json] = {
+    "keeps": {"handover": "keep"},
+    "gives 5 days": {"handover_grace_days": 5},
+    "says 18": {"minor_rules": [{"from": "2026-11-01", "under_age": 18}]},
+    "says 14": {"minor_rules": [{"from": "2026-11-01", "under_age": 14}]},
+}
+"""What the policy says of coming of age: what becomes of a guardian's yes, and who is a minor."""
 
 
 @dataclass
@@ -28,6 +41,8 @@ class Family:
     school: School
     leaf: str
     sub: str = ""
+    shown: str = VERSION
+    versions: int = 0
     guardianships: dict[str, str] = field(default_factory=dict)
 
     async def born(self, age: str) -> None:
@@ -35,22 +50,60 @@ class Family:
         self.sub = await self.school.enrol(CHILD, birth_date=BORN[age])
 
     async def happens(self, what: str) -> None:
-        """Let one thing happen, such as "mother verified" or "child no"; a yes that is refused names the problem."""
+        """Let one thing happen, such as "mother verified" or "child no"; a yes that is refused names the problem.
+
+        A yes is to the newest wording, but one "on the old form".
+        """
         told, _, refused = what.partition(" → ")
         who, _, rest = told.partition(" ")
+        word, _, how = rest.partition(" ")
         self.school.clock.advance(seconds=1)
-        if rest in ("yes", "no"):
-            await self._says(who, rest, refused)
+        if who == "policy":
+            await self._changes(rest)
+        elif word in ("yes", "no"):
+            await self._says(who, word, refused, VERSION if how == "on the old form" else self.shown)
         elif who == "child":
             await self._grows(rest)
         else:
             await self._guards(who, rest)
 
-    async def _says(self, who: str, word: str, refused: str) -> None:
+    async def _changes(self, how: str) -> None:
+        """The policy `changes materially`, `asks nobody` any more, `drops the purpose` and so on."""
+        current = (await self.school.get(f"/v1/policy/versions/{self.shown}")).json()["policy"]
+        self.versions += 1
+        document = edited(f"2026-12-{self.versions}", current)
+        said = {"material": [], "editorial": [self.leaf]}
+        match how:
+            case "changes materially":
+                reworded(document, self.leaf)
+                said = {"material": [self.leaf], "editorial": []}
+            case "changes materially in December":
+                reworded(document, self.leaf)
+                document["effective_from"] = "2026-12-01"
+                said = {"material": [self.leaf], "editorial": []}
+            case "is put better":
+                reworded(document, self.leaf)
+            case "asks nobody":
+                node(document, self.leaf)["basis"] = "notice"
+            case "drops the purpose":
+                without(document, self.leaf)
+                said["editorial"] = []
+            case "has the purpose again":
+                document["purposes"].append(leaf(self.leaf))
+                said["editorial"] = []
+            case _:
+                document |= _AGES[how]
+                said["editorial"] = []
+        lapses = (await previewed(self.school, document, **said))["confirm_lapses"]
+        await published(self.school, document, confirm_lapses=lapses, **said)
+        self.shown = document["version"]
+
+    async def _says(self, who: str, word: str, refused: str, shown: str) -> None:
         by = {"role": "subject"} if who == "child" else {"role": "guardian", "subject": f"person:{who}"}
         if who != "child" and who not in self.guardianships:
             await self._known(who)
-        response = await self.school.say(CHILD, (self.leaf, {"yes": "grant", "no": "refuse"}[word]), by=by)
+        said = (self.leaf, {"yes": "grant", "no": "refuse"}[word])
+        response = await self.school.say(CHILD, said, by=by, policy_version=shown)
         assert response.status_code == (422 if refused else 201), response.text
         assert not refused or response.json()["code"] == refused
 

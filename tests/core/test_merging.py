@@ -211,6 +211,21 @@ def test_the_latest_no_of_either_is_remembered_so_that_no_older_yes_gets_past_it
     assert (now.leaves["billing"].action, now.leaves["billing"].last_no_at) == (Action.GRANT, NOW - 3 * DAY)
 
 
+def test_a_yes_that_had_lifted_a_no_expires_when_it_lapses_so_that_no_older_yes_gets_past_that_no() -> None:
+    one = record(ONE, ("billing", Action.REFUSE, 5), ("billing", Action.GRANT, 4))
+    yes = merged_of(one, record(OTHER)).leaves["billing"]
+    assert (yes.action, yes.expires_at, yes.last_no_at) == (Action.GRANT, NOW, NOW - 5 * DAY)
+    said = [("billing", Action.REFUSE, 5, OTHER, None, 2), ("billing", Action.GRANT, 4, OTHER, None, 2)]
+    older = replace(MOTHER, guardian=ONE, from_=NOW - 9 * DAY)
+    both = {"gua_1": older, "gua_2": replace(MOTHER, guardian=OTHER, is_verified=False)}
+    child = record(CHILD, *said, guardianships=both, kind=SubjectKind.STUDENT)
+    pair = Pair(OTHER, ONE)
+    facts = facts_of_ward(child, pair, NOW)
+    now = after(facts, words_of_ward(child, facts, pair, LAW), pair)
+    assert now.voices.of("billing")[ONE].last_no_at == NOW - 5 * DAY
+    assert not permits(now, "billing")
+
+
 def test_a_yes_of_one_who_the_other_never_was_asked_lapses_whatever_hides_it_now() -> None:
     ended = Membership(MembershipStatus.ENDED, date(2026, 1, 1))
     one, other = record(ONE, ("billing", Action.GRANT, 5), membership=ended), record(OTHER)

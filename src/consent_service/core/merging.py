@@ -154,7 +154,8 @@ def words_of_ward(before: SubjectState, facts: SubjectState, pair: Pair, law: La
         others = {pair.name(one): row for one, row in said.items() if one != pair.into}
         together = _together(others, {one: row for one, row in said.items() if one == pair.into})
         lapsed = _lapsed(together, leaf, law)
-        without = {one: row for one, row in together.items() if one != pair.into or one in lapsed}
+        without = {one: row for one, row in together.items() if one != pair.into}
+        without |= {one: row for one, row in lapsed.items() if one == pair.into}
         candidates = [together, without, lapsed] if law.leaf(leaf) else [without]
         found = _first_lawful(candidates, leaf, facts, law, was_yes=law.permits(before, leaf))
         if found != said:
@@ -188,8 +189,13 @@ def _when(row: Standing) -> tuple[datetime, int]:
 
 
 def _lapsed(said: Said, leaf: str, law: Law) -> Said:
-    """What is left when each yes that still counts has lapsed."""
-    return {who: row for who, row in said.items() if law.counts_no_more(row, leaf)}
+    """What is left when each yes that still counts has lapsed.
+
+    Of a yes that lifted a no, an expired one stays, for that no goes on holding off older yeses.
+    """
+    over = {who: row for who, row in said.items() if law.counts_no_more(row, leaf)}
+    lifted = {who: row for who, row in said.items() if who not in over and row.last_no_at}
+    return {**over, **{who: row._replace(expires_at=law.now) for who, row in lifted.items()}}
 
 
 def _first_lawful(candidates: Sequence[Said], leaf: str, facts: SubjectState, law: Law, *, was_yes: bool) -> Said:

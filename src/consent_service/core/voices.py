@@ -57,9 +57,9 @@ class Hearing(NamedTuple):
         if not self.voices:
             return Outcome(None)
         if majority.of_age_from is None:
-            return self._of_minor(self.now)
+            return self.of_minor(self.now)
         if self.now < majority.of_age_from:
-            found = self._of_minor(self.now)
+            found = self.of_minor(self.now)
             return found._replace(ends_at=_earliest([found.ends_at, _handed_over(majority)]))
         return self._of_adult(majority, majority.of_age_from)
 
@@ -72,16 +72,22 @@ class Hearing(NamedTuple):
             later = [said for _, said in self._others() if _is_no(said) and not _is_after(own, said)]
             no = max(later, key=_when, default=None)
             return Outcome(no or own, no=no)
-        before = self._of_minor(of_age_from - _MOMENT)
-        if before.no is not None or before.standing is None:
+        before = self._said_before(of_age_from).of_minor(of_age_from - _MOMENT)
+        if before.no is not None:
             return before
         until = _handed_over(majority)
-        if before.objection is None and (until is None or self.now < until):
+        if before.standing and before.objection is None and (until is None or self.now < until):
             return before._replace(ends_at=until)
-        return Outcome(before.standing, ReasonCode.OWN_CONSENT_REQUIRED)
+        standing = before.standing or self.of_minor(of_age_from - _MOMENT).standing
+        return Outcome(standing, ReasonCode.OWN_CONSENT_REQUIRED)
 
-    def _of_minor(self, at: datetime) -> Outcome:
-        """`at` is the instant at which the guardians' authority is looked at."""
+    def _said_before(self, of_age_from: datetime) -> "Hearing":
+        """Without the guardians' yeses for one who was of age already, as a corrected birth date shows."""
+        early = {one: said for one, said in self.voices.items() if _is_no(said) or said.made_at < of_age_from}
+        return self._replace(voices=early)
+
+    def of_minor(self, at: datetime) -> Outcome:
+        """What they come to for a minor; `at` is the instant at which the guardians' authority is looked at."""
         own = self.voices.get(OWN)
         if own and own.action is not Action.GRANT:
             return Outcome(own, no=own)
@@ -113,10 +119,19 @@ class Hearing(NamedTuple):
         if self.rule is GuardianRule.ALL:
             return self._granted_by_all(yeses, at)
         if self.rule is GuardianRule.LATEST:
-            speaker = max(yeses, key=lambda one: _when(yeses[one]))
-        else:
-            speaker = max(yeses, key=lambda one: self._worth(yeses[one], self._end(one, at)))
+            words = {**self._run_out(at), **yeses}
+            speaker = max(words, key=lambda one: _when(words[one]))
+            return Outcome(words[speaker], ends_at=self._end(speaker, at))
+        speaker = max(yeses, key=lambda one: self._worth(yeses[one], self._end(one, at)))
         return Outcome(yeses[speaker], ends_at=self._end(speaker, at))
+
+    def _run_out(self, at: datetime) -> dict[str, Standing]:
+        """The yeses that were over before their speakers' authority was.
+
+        They stay somebody's last word, or the end of a guardianship would bring an earlier yes back.
+        """
+        ends = {one: (said, self._ended(one, at)) for one, said in self._others() if not _is_no(said)}
+        return {one: said for one, (said, end) in ends.items() if end and not self._is_valid(said, end)}
 
     def _granted_by_all(self, yeses: Mapping[str, Standing], at: datetime) -> Outcome:
         verified = {one.guardian for one in self.guardianships if one.authority(at) is Authority.VERIFIED}
@@ -131,14 +146,18 @@ class Hearing(NamedTuple):
             return any(_is_after(yes, no) for yes in yeses.values())
         if self._authority(speaker, at) is Authority.VERIFIED:
             return False
-        ended = max(
-            [end for one in self.guardianships if one.guardian == speaker and (end := _ended(one, at))],
-            default=no.made_at,
-        )
+        ended = self._ended(speaker, at) or no.made_at
         return any(_is_after(yes, no) and yes.made_at >= ended for yes in yeses.values())
 
+    def _ended(self, speaker: str, at: datetime) -> datetime | None:
+        """When the authority that a guardian had was over."""
+        ends = [_ended(one, at) for one in self.guardianships if one.guardian == speaker]
+        return max([end for end in ends if end], default=None)
+
     def _end(self, speaker: str, at: datetime) -> datetime | None:
-        """When a guardian's authority ends by itself."""
+        """When a guardian's authority ends by itself; at the coming of age it stays as it was."""
+        if at != self.now:
+            return None
         mine = [one for one in self.guardianships if one.guardian == speaker]
         ends = [one.until for one in mine if one.authority(at) is Authority.VERIFIED]
         return None if None in ends else max([end for end in ends if end], default=None)
@@ -148,8 +167,8 @@ class Hearing(NamedTuple):
         until = _earliest([yes.expires_at, end])
         return self._is_valid(yes), until is None, until.timestamp() if until else 0, yes.index
 
-    def _is_valid(self, yes: Standing) -> bool:
-        return yes.wording >= self.counts_from and (yes.expires_at is None or self.now < yes.expires_at)
+    def _is_valid(self, yes: Standing, at: datetime | None = None) -> bool:
+        return yes.wording >= self.counts_from and (yes.expires_at is None or (at or self.now) < yes.expires_at)
 
     def _authority(self, speaker: str, at: datetime) -> Authority:
         return authority_of(speaker, self.guardianships, at)
