@@ -89,10 +89,14 @@ async def _prune(database: Database, keep_for: timedelta, stop: asyncio.Event) -
 
 
 async def _renew(database: Database, rotated: asyncio.Event, stop: asyncio.Event) -> None:
-    """Once at the start, and once after each rotation."""
+    """Once at the start, and once after each rotation.
+
+    Whoever stops has set both events; but another worker of the same service may have cleared the one since.
+    """
     rotated.clear()
     await renewed(database, stop)
-    await rotated.wait()
+    if not stop.is_set():
+        await rotated.wait()
 
 
 async def renewed(database: Database, stop: asyncio.Event) -> None:

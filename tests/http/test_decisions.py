@@ -315,6 +315,16 @@ async def test_the_worker_outlives_what_nobody_foresaw(school: School, caplog: p
     await tamper(school.service.database, "ALTER TABLE decision RENAME TO elsewhere")
     service = school.service
     at_work = worker.at_work(service.database, timedelta(days=1), service.notary, service.rotated)
-    async with at_work, asyncio.timeout(20):
+    async with asyncio.timeout(20), at_work:
         while "retention" not in caplog.text:  # noqa: ASYNC110 (the worker tells only the log)
             await asyncio.sleep(0)
+
+
+async def test_the_worker_ends_even_if_another_one_has_cleared_what_was_to_wake_it(school: School) -> None:
+    service = school.service
+    async with (
+        asyncio.timeout(20),
+        worker.at_work(service.database, timedelta(days=1), service.notary, service.rotated),
+    ):
+        await asyncio.sleep(0)  # it begins to look for rows under old keys
+        asyncio.get_running_loop().call_soon(service.rotated.clear)
