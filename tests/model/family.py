@@ -177,6 +177,22 @@ class Family(RuleBasedStateMachine):
         said = [("more", "grant", made, None), (self._purpose(about), other, None, None)]
         self._say(subject, SELF if who == subject else who, said, 0)
 
+    @rule(
+        subject=subjects, part=st.sampled_from(["more.any", "more.both"]), word=st.sampled_from(["refuse", "withdraw"])
+    )
+    def a_part_and_then_all(self, subject: str, part: str, word: str) -> None:
+        """No to a part, and then yes to the whole: that lifts something, but not everywhere."""
+        for purpose, what in ((part, word), ("more", "grant")):
+            self._tick(1)
+            self._say(subject, SELF, [(purpose, what, None, None)], 0)
+
+    @rule(about=st.integers(0, 1), first=st.sampled_from(["mother", "father"]), gap=gaps)
+    def they_disagree(self, about: int, first: str, gap: int) -> None:
+        """The one says no, and then the other yes."""
+        for who, word in ((first, "refuse"), ("father" if first == "mother" else "mother", "grant")):
+            self._tick(gap)
+            self._say("ann", who, [(self._purpose(about), word, None, None)], 0)
+
     # Who is whose guardian
 
     @rule(gap=gaps, ward=wards, who=guardians, verified=st.booleans(), begin=ends, end=ends)
@@ -193,10 +209,22 @@ class Family(RuleBasedStateMachine):
     )
     def step(self, gap: int, ward: str, place: int, how: str, until: Pick | None) -> None:
         self._tick(gap)
-        known = self._known["guardianships"][oracle.current_name(self._known, ward)]
+        known = self._known["guardianships"][self._now_named(ward)]
         if not known:
             return
-        name = list(known)[place % len(known)]
+        self._step(ward, list(known)[place % len(known)], how, until)
+
+    @rule(gap=gaps, who=st.sampled_from(["mother", "father"]), how=st.sampled_from(["block", "end", "doubt", "verify"]))
+    def authority(self, gap: int, who: str, how: str) -> None:
+        """What a guardian of the daughter may say changes."""
+        self._tick(gap)
+        known = self._known["guardianships"][self._now_named("ann")]
+        mine = [name for name, one in known.items() if one["guardian"] == self._now_named(who)]
+        if mine:
+            self._step("ann", mine[-1], how, None)
+
+    def _step(self, ward: str, name: str, how: str, until: Pick | None) -> None:
+        known = self._known["guardianships"][self._now_named(ward)]
         end = self._future(until) if until is not None and how == "end" else None
         refusal = _wrong_step(known[name], how, end or self.now)
         assert self.world.step(name, how, end) == refusal
