@@ -25,6 +25,9 @@ Pick = int
 Born = int | str | None
 """In how many days somebody becomes 16; `leap` for one born on 29 February, None for one whose day nobody knows."""
 
+Paper = tuple[Pick | None, Pick | None, int]
+"""When a form was signed, until when it holds, and which version was shown."""
+
 picks = st.integers(0, 23)
 gaps = st.sampled_from([0, 0, 1, 1000, 3_600_000])
 wards = st.sampled_from(["ann", "ann", "ann", "ann", "ben"])
@@ -35,20 +38,29 @@ words = st.sampled_from([*["grant"] * 8, "refuse", "withdraw"])
 mades = st.one_of(st.none(), st.none(), picks)
 ends = st.one_of(st.none(), picks)
 shown = st.sampled_from([0, 0, 0, 0, 1, 2])
-focuses = st.lists(st.sampled_from([*RULES, "last", "last"]), min_size=1, max_size=2)
+focuses = st.lists(st.sampled_from([*RULES, "last", "last", "both"]), min_size=1, max_size=2)
+papers = st.tuples(mades, ends, shown)
 borns = st.sampled_from([1, 10, 10, 400, None, 0, -1, -2000, "leap"])
 edits = st.tuples(
     st.sampled_from(["reword", "amend", "reword", "basis", "rebase", "remove", "return", "rule", "rule", "survives"]),
-    st.integers(0, len(RULES) - 1),
+    st.integers(0, 9),
 )
 begun = st.lists(
-    st.tuples(st.sampled_from(["mother", "father"] * 3 + [SELF]), st.integers(0, 1), words, ends),
+    st.tuples(
+        st.sampled_from(["ann", "ann", "ben"]),
+        st.sampled_from(["mother", "father"] * 3 + [SELF]),
+        st.integers(0, 1),
+        words,
+        ends,
+    ),
     min_size=1,
-    max_size=5,
+    max_size=6,
 )
-pairs = st.sampled_from([("ann", "ben"), ("ben", "ann"), ("mother", "aunt"), ("aunt", "father"), ("father", "mother")])
+pairs = st.sampled_from(
+    [*[("ann", "ben"), ("ben", "ann")] * 2, ("mother", "aunt"), ("aunt", "father"), ("father", "mother")]
+)
 handovers = st.sampled_from([("reconfirm", 0), ("reconfirm", 5), ("keep", 0)])
-kinds = st.sampled_from(["student", "student", "customer"])
+kinds = st.sampled_from(["student", "customer"])
 
 _SPANS = [timedelta(hours=1), timedelta(days=1), timedelta(days=9), timedelta(days=400), timedelta(milliseconds=1)]
 
@@ -99,7 +111,7 @@ class Family(RuleBasedStateMachine):
         father: bool | None,
         until: Pick | None,
         handover: tuple[str, int],
-        said: list[tuple[str, int, str, Pick | None]],
+        said: list[tuple[str, str, int, str, Pick | None]],
     ) -> None:
         self.focus = focus
         for who, kind in KINDS.items():
@@ -109,13 +121,14 @@ class Family(RuleBasedStateMachine):
         self._is_born("ben", younger)
         if handover != ("reconfirm", 0):
             self._publish(self._next_version() | {"handover": handover[0], "grace": handover[1]}, None)
-        self._guard("mother", "ann", True, None, None)
-        if father is not None:
-            self._guard("father", "ann", father, None, until)
-        self._guard("mother", "ben", True, None, until)
-        for who, about, word, end in said:
+        for ward in ("ann", "ben"):
+            self._guard("mother", ward, True, None, None)
+            if father is not None:
+                self._guard("father", ward, father, None, until)
+        for ward, who, about, word, end in said:
             self._tick(1)
-            self._say("ann", who, [(self._purpose(about), word, None, end)], 0)
+            self._say(ward, who, [(self._purpose(about), word, None, end)], 0)
+        self.look_ahead()
 
     # What people say
 
@@ -143,10 +156,19 @@ class Family(RuleBasedStateMachine):
         self._tick(1)
         self._say("ann", who, [(self._purpose(about), word, made, end)], 0)
 
-    @rule(subject=subjects, who=st.sampled_from([SELF, SELF, "mother", "father"]), about=purposes, made=picks)
-    def late_paper(self, subject: str, who: str, about: int, made: Pick) -> None:
+    @rule(who=st.sampled_from(["mother", "father"]), about=st.integers(0, 1), one=papers, other=papers)
+    def of_both_children(self, who: str, about: int, one: Paper, other: Paper) -> None:
+        """A guardian's words about the one and the other, who may turn out to be one."""
+        for ward, (made, end, shown) in (("ann", one), ("ben", other)):
+            self._tick(1)
+            self._say(ward, who, [(self._purpose(about), "grant", made, end)], shown)
+
+    @rule(
+        subject=subjects, who=st.sampled_from([SELF, SELF, "mother", "father"]), about=purposes, word=words, made=picks
+    )
+    def late_paper(self, subject: str, who: str, about: int, word: str, made: Pick) -> None:
         self._tick(1)
-        self._say(subject, SELF if who == subject else who, [(self._purpose(about), "grant", made, None)], 0)
+        self._say(subject, SELF if who == subject else who, [(self._purpose(about), word, made, None)], 0)
 
     @rule(gap=gaps, subject=subjects, who=st.sampled_from([SELF, "mother"]), about=purposes, made=mades, other=words)
     def more_but_not_all(self, gap: int, subject: str, who: str, about: int, made: Pick | None, other: str) -> None:
@@ -154,6 +176,22 @@ class Family(RuleBasedStateMachine):
         self._tick(gap)
         said = [("more", "grant", made, None), (self._purpose(about), other, None, None)]
         self._say(subject, SELF if who == subject else who, said, 0)
+
+    @rule(
+        subject=subjects, part=st.sampled_from(["more.any", "more.both"]), word=st.sampled_from(["refuse", "withdraw"])
+    )
+    def a_part_and_then_all(self, subject: str, part: str, word: str) -> None:
+        """No to a part, and then yes to the whole: that lifts something, but not everywhere."""
+        for purpose, what in ((part, word), ("more", "grant")):
+            self._tick(1)
+            self._say(subject, SELF, [(purpose, what, None, None)], 0)
+
+    @rule(about=st.integers(0, 1), first=st.sampled_from(["mother", "father"]), gap=gaps)
+    def they_disagree(self, about: int, first: str, gap: int) -> None:
+        """The one says no, and then the other yes."""
+        for who, word in ((first, "refuse"), ("father" if first == "mother" else "mother", "grant")):
+            self._tick(gap)
+            self._say("ann", who, [(self._purpose(about), word, None, None)], 0)
 
     # Who is whose guardian
 
@@ -166,15 +204,27 @@ class Family(RuleBasedStateMachine):
         gap=gaps,
         ward=wards,
         place=st.integers(0, 5),
-        how=st.sampled_from(["verify", "verify", "doubt", "end", "block", "unblock"]),
+        how=st.sampled_from(["verify", "verify", "doubt", "end", "block", "block", "unblock"]),
         until=ends,
     )
     def step(self, gap: int, ward: str, place: int, how: str, until: Pick | None) -> None:
         self._tick(gap)
-        known = self._known["guardianships"][oracle.current_name(self._known, ward)]
+        known = self._known["guardianships"][self._now_named(ward)]
         if not known:
             return
-        name = list(known)[place % len(known)]
+        self._step(ward, list(known)[place % len(known)], how, until)
+
+    @rule(gap=gaps, who=st.sampled_from(["mother", "father"]), how=st.sampled_from(["block", "end", "doubt", "verify"]))
+    def authority(self, gap: int, who: str, how: str) -> None:
+        """What a guardian of the daughter may say changes."""
+        self._tick(gap)
+        known = self._known["guardianships"][self._now_named("ann")]
+        mine = [name for name, one in known.items() if one["guardian"] == self._now_named(who)]
+        if mine:
+            self._step("ann", mine[-1], how, None)
+
+    def _step(self, ward: str, name: str, how: str, until: Pick | None) -> None:
+        known = self._known["guardianships"][self._now_named(ward)]
         end = self._future(until) if until is not None and how == "end" else None
         refusal = _wrong_step(known[name], how, end or self.now)
         assert self.world.step(name, how, end) == refusal
@@ -214,6 +264,7 @@ class Family(RuleBasedStateMachine):
         for question, answer in zip(QUESTIONS, self.world.answers(QUESTIONS), strict=True):
             alike = {(who, question[1]) for who in (pair if question[0] in pair else question[:1])}
             assert not answer[0] or not alike & noes, question
+        self.look_ahead()
 
     # Policies
 
@@ -222,7 +273,7 @@ class Family(RuleBasedStateMachine):
         self._tick(gap)
         version = self._next_version()
         for how, place in edits:
-            _edit(version, self._newest()["leaves"], how, list(RULES)[place])
+            _edit(version, self._newest()["leaves"], how, self._leaf(place))
         self._publish(version, start)
 
     @rule(
@@ -253,7 +304,7 @@ class Family(RuleBasedStateMachine):
 
     @rule()
     def look_ahead(self) -> None:
-        """How it would be for the daughter if nothing happened any more, at each instant to come and before it."""
+        """How it would be for the daughter if nothing happened any more, at each instant to come and just before."""
         now, about = self.now, [("ann", purpose) for purpose in self.focus]
         for coming in sorted(at for at in self._instants() if at > now + MOMENT)[:_FAR]:
             for at in (coming - MOMENT, coming):
@@ -306,6 +357,10 @@ class Family(RuleBasedStateMachine):
     def _purpose(self, about: int) -> str:
         """One of the few that this example is about, or any."""
         return self.focus[about % len(self.focus)] if about < 7 else PURPOSES[about % len(PURPOSES)]
+
+    def _leaf(self, place: int) -> str:
+        """Likewise, of the leaves."""
+        return list(RULES)[place] if place < len(RULES) else self.focus[place % len(self.focus)]
 
     def _today(self) -> date:
         return self.now.astimezone(TOKYO).date()
