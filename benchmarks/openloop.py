@@ -7,10 +7,11 @@ out, which is called coordinated omission.)
 
 import asyncio
 import itertools
+import math
 import random
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import cast
@@ -39,16 +40,18 @@ def arrivals(rate: float, seconds: float, *, seed: int = 1) -> Iterator[float]:
         at += gaps.expovariate(rate)
 
 
-async def saturate(target: Target, connections: int, seconds: float) -> Tally:
-    """Ask again on every connection as soon as it has its answer."""
-    load = _Load(target, until=time.perf_counter() + seconds)
+async def saturate(
+    target: Target, connections: int, seconds: float, *, clock: Callable[[], float] = time.perf_counter
+) -> Tally:
+    """Ask again on every connection as soon as it has its answer, so many seconds from when all are connected."""
+    load = _Load(target, seconds, clock)
     await load.connect(connections)
     return await load.finished(seconds + _PATIENCE)
 
 
 async def offer(target: Target, connections: int, rate: float, seconds: float) -> Tally:
     """Ask at a rate, over at most so many connections; a request that is due while all are busy waits for one."""
-    load = _Load(target, until=None)
+    load = _Load(target, None, time.perf_counter)
     await load.connect(connections)
     started = time.perf_counter()
     for at in arrivals(rate, seconds):
@@ -62,18 +65,20 @@ async def offer(target: Target, connections: int, rate: float, seconds: float) -
 class _Load:
     """Connections and the requests that wait for them."""
 
-    def __init__(self, target: Target, until: float | None) -> None:
+    def __init__(self, target: Target, saturating: float | None, clock: Callable[[], float]) -> None:
         self.tally = Tally()
         self._requests = itertools.cycle([_request(target, body.encode()) for body in target.bodies])
         self._target = target
-        self._until = until
+        self._clock = clock
+        self._saturating = saturating
+        self._until = math.inf
         self._waiting: deque[float] = deque()
         self._idle: deque[_Connection] = deque()
         self._busy: set[_Connection] = set()
         self._all: list[_Connection] = []
-        self._closing = until is not None
+        self._closing = saturating is not None
         self._done = asyncio.Event()
-        self._started = time.perf_counter()
+        self._started = clock()
 
     async def connect(self, connections: int) -> None:
         loop = asyncio.get_running_loop()
@@ -82,7 +87,9 @@ class _Load:
                 lambda: _Connection(self), "127.0.0.1", self._target.server.port
             )
             self._all.append(connection)
-        self._started = time.perf_counter()
+        self._started = self._clock()
+        if self._saturating is not None:
+            self._until = self._started + self._saturating
         for connection in self._all:
             self._free(connection)
 
@@ -98,7 +105,7 @@ class _Load:
     def answered(self, connection: "_Connection", *, good: bool, lost: bool = False) -> None:
         self._busy.discard(connection)
         self.tally.failed += not good
-        self.tally.milliseconds.append((time.perf_counter() - connection.due) * 1000)
+        self.tally.milliseconds.append((self._clock() - connection.due) * 1000)
         if not lost:
             self._free(connection)
         self._look_whether_done()
@@ -106,7 +113,7 @@ class _Load:
     async def finished(self, patience: float) -> Tally:
         with suppress(TimeoutError):  # those who still wait then count with as long as they have waited
             await asyncio.wait_for(self._done.wait(), patience)
-        now = time.perf_counter()
+        now = self._clock()
         late = [connection.due for connection in self._busy] + list(self._waiting)
         self.tally.milliseconds += [(now - due) * 1000 for due in late]
         self.tally.seconds = now - self._started
@@ -115,8 +122,8 @@ class _Load:
         return self.tally
 
     def _free(self, connection: "_Connection") -> None:
-        if self._until is not None and time.perf_counter() < self._until:
-            self._waiting.append(time.perf_counter())
+        if self._saturating is not None and self._clock() < self._until:
+            self._waiting.append(self._clock())
         if self._waiting:
             self._send(connection)
         else:
@@ -127,7 +134,7 @@ class _Load:
         connection.send(next(self._requests), self._target.expected.encode(), self._waiting.popleft())
 
     def _look_whether_done(self) -> None:
-        over = self._until is None or time.perf_counter() >= self._until
+        over = self._saturating is None or self._clock() >= self._until
         if self._closing and over and not self._busy and not (self._waiting and self._idle):
             self._done.set()
 
