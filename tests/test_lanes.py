@@ -75,6 +75,20 @@ async def test_an_items_error_is_its_own(school: School) -> None:
     assert [type(answer) for answer in answers] == [int, ScopeMissing, int]
 
 
+async def test_a_caller_who_cannot_be_told_keeps_nobody_else_from_the_answer(
+    school: School, caplog: pytest.LogCaptureFixture
+) -> None:
+    lane = await lane_of(school, Turnstile())
+
+    def gone(_: int | Exception) -> None:
+        raise ConnectionResetError("gone")
+
+    lane.put(1, gone)
+    assert await lane.ask(2) == 20
+    assert await lane.ask(3) == 30
+    assert (lane.inside, "could not be told" in caplog.text) == (0, True)
+
+
 async def test_a_full_lane_refuses_at_once_and_then_goes_on(school: School) -> None:
     turnstile = Turnstile()
     turnstile.gate.clear()

@@ -31,7 +31,7 @@ Tx = TypeVar("Tx", bound=ReadTx)
 
 Operation = Callable[[Tx, Sequence[Item]], Awaitable[Sequence[Answer | ConsentError]]]
 Tell = Callable[[Answer | Exception], None]
-"""How a caller is told the answer, or what went wrong; it raises nothing."""
+"""How a caller is told the answer, or what went wrong."""
 
 _LATE = "The database did not answer in time; a write may have happened, so repeat it with the same Idempotency-Key."
 
@@ -55,7 +55,10 @@ class _Batch(Generic[Item, Answer]):
             self.timer.cancel()
         callers, self.callers = self.callers, []
         for tell, answer in zip(callers, answers, strict=bool(callers)):
-            tell(answer)
+            try:
+                tell(answer)
+            except Exception:
+                logger.exception("a caller could not be told the answer; the others are")
 
 
 class Lane(Generic[Item, Answer]):
