@@ -255,8 +255,8 @@ class Family(RuleBasedStateMachine):
     def merger(self, gap: int, pair: tuple[str, str]) -> None:
         """No no becomes a yes by it, of the two or of a ward."""
         self._tick(gap)
-        before, one = self.world.answers(QUESTIONS), {oracle.current_name(self._known, who) for who in pair}
-        refusal = "validation_failed" if len(one) == 1 else None
+        before, (one, other) = self.world.answers(QUESTIONS), map(self._now_named, pair)
+        refusal = "validation_failed" if one == other or oracle.are_two(self._known, one, other) else None
         assert self.world.merge(*pair) == refusal
         if refusal is None:
             self._happens("merged", subject=pair[0], other=pair[1])

@@ -457,6 +457,15 @@ def lapses(known: Known, after: Event, now: datetime) -> dict[str, int]:
 # Merging
 
 
+def are_two(known: Known, one: str, other: str) -> bool:
+    """Whether two records are of two people for certain: the one is or was the other's guardian, or spoke for them."""
+    return any(
+        any(guard["guardian"] == who for guard in known["guardianships"][whom].values())
+        or any(who in words for (about, _), words in known["words"].items() if about == whom)
+        for who, whom in ((one, other), (other, one))
+    )
+
+
 def merge(known: Known, kept: str, merged: str, now: datetime) -> None:
     """Make one record of two. As docs/merging.md says, nothing becomes permitted by it that was not in both."""
     before = {**known, "people": dict(known["people"]), "guardianships": dict(known["guardianships"])}

@@ -114,7 +114,7 @@ async def _refuse(tx: WriteTx, client: Client, two: _Two) -> None:
     if not all(map(client.may_touch, [*kept.namespaces, *merged.namespaces])):
         raise ClientNotPermitted("Merging needs every namespace in which one of the two has an identifier.")
     if _speaks_for(kept, merged) or _speaks_for(merged, kept):
-        raise InvalidInput.at("/other", "one of the two is or was the other's guardian, so they are two people")
+        raise InvalidInput.at("/other", "one of the two is or was the other's guardian or spoke for them: two people")
     if {kept.subject, merged.subject} & await guardianships.all_above(tx, two):
         raise InvalidInput.at("/other", "a guardian of one of the two is a ward of the other, which makes a circle")
 
