@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from consent_service import lanes
 from consent_service.app import utc_now
 from consent_service.keys import load
 from consent_service.settings import Settings
@@ -36,6 +37,16 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("CONSENT_") and not name.startswith("CONSENT_TEST_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _a_machine_that_stalls_is_not_a_database_that_does(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "own_postgres" not in request.fixturenames:  # it is there to be frozen, and callers are not to wait for it
+        monkeypatch.setattr(lanes, "PATIENCE", 60.0)
+        monkeypatch.setattr(db, "_CONNECT_TIMEOUT", 60.0)
+        monkeypatch.setattr(db, "_COMMAND_TIMEOUT", 60.0)
 
 
 @pytest.fixture(scope="session")

@@ -64,8 +64,8 @@ class _Batch(Generic[Item, Answer]):
 class Lane(Generic[Item, Answer]):
     """One river of questions or statements, in batches of at most `most`, with at most `waiting` callers inside.
 
-    `begin` opens a batch's transaction. A caller waits at most about `patience` seconds and then gets Unavailable; what
-    it asked for may still happen.
+    `begin` opens a batch's transaction. A caller waits at most about `patience` seconds (PATIENCE unless told) and then
+    gets Unavailable; what it asked for may still happen.
     """
 
     def __init__(
@@ -75,13 +75,13 @@ class Lane(Generic[Item, Answer]):
         *,
         most: int = 256,
         waiting: int = 2048,
-        patience: float = PATIENCE,
+        patience: float | None = None,
     ) -> None:
         self._begin: Callable[[], AbstractAsyncContextManager[Any]] = begin
         self._operation: Operation[Any, Item, Answer] = operation
         self._most = most
         self._waiting = waiting
-        self._patience = patience
+        self._patience = PATIENCE if patience is None else patience
         self._inside = 0
         self._batches: deque[_Batch[Item, Answer]] = deque()
         self._runner: asyncio.Task[None] | None = None
