@@ -46,7 +46,7 @@ def _changed(purpose: Purpose) -> Purpose:
     if purpose.code not in LEAVES:
         return purpose
     wording = replace(purpose.wording, number=2, counts_from=2)
-    return replace(purpose, wording=wording, **LEAVES[purpose.code])  # type: ignore[arg-type]
+    return replace(purpose, wording=wording, **LEAVES[purpose.code])  # type: ignore[arg-type]  # a mapping as keywords
 
 
 LAW = Law(policy(), NOW, TOKYO)

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
@@ -44,6 +44,15 @@ class Hot(Generic[BodyIn, Item, Answer]):
     lane: Callable[[Room], Lane[Item, Answer]]
     item: Callable[[BodyIn, Room, str], Item]
     encoded: Callable[[Answer, Room, str], bytes]
+
+
+class Arrived(NamedTuple):
+    """A request that is here but for its body: for which operation, how it came, and when by `time.perf_counter`."""
+
+    hot: Hot[Any, Any, Any]
+    scope: Scope
+    headers: RequestHeaders
+    began: float
 
 
 def _decision(decision: Decision, room: Room, language: str) -> bytes:
@@ -95,11 +104,11 @@ class Slim:
         if hot is None or is_unusual(headers):
             await self._app(scope, receive, send)
             return
-        began = time.perf_counter()
+        arrived = Arrived(hot, scope, headers, time.perf_counter())
         try:
             body = await _whole(receive)
         except ClientDisconnect:
-            self.missed(hot, began)
+            self.missed(arrived)
             return
         answered: asyncio.Future[tuple[int, edge.RawHeaders, bytes]] = asyncio.get_running_loop().create_future()
 
@@ -107,58 +116,39 @@ class Slim:
             if not answered.done():
                 answered.set_result((status, dressed, body))
 
-        self.take(hot, scope, headers, body, began, respond)
+        self.take(arrived, body, respond)
         status, dressed, body = await answered
         await send({"type": "http.response.start", "status": status, "headers": dressed})
         await send({"type": "http.response.body", "body": body})
 
-    def take(
-        self,
-        hot: Hot[Any, Any, Any],
-        scope: Scope,
-        headers: RequestHeaders,
-        body: bytes,
-        began: float,
-        respond: Respond,
-    ) -> None:
+    def take(self, arrived: Arrived, body: bytes, respond: Respond) -> None:
         """Answer a request: `respond` is called once, at once or after its batch's commit."""
-        request = _Request(hot, scope, headers, began, respond, self._measures)
-        if self._rate.admits(_text(headers, b"authorization"), scope):
+        request = _Request(arrived, respond, self._measures)
+        if self._rate.admits(_text(arrived.headers, b"authorization"), arrived.scope):
             request.begin(body)
         else:
             request.refuse(self._rate.refusal(request.id))
 
-    def missed(self, hot: Hot[Any, Any, Any], began: float) -> None:
+    def missed(self, arrived: Arrived) -> None:
         """Count a caller that went away before all of the body was there."""
-        self._measures.observe("POST", hot.route.path, edge.GONE, time.perf_counter() - began)
+        self._measures.observe("POST", arrived.hot.route.path, edge.GONE, time.perf_counter() - arrived.began)
 
 
 class _Request:
     """One request on its way; what the ordinary route does, in the same order."""
 
-    __slots__ = ("_began", "_headers", "_hot", "_measures", "_respond", "_room", "_scope", "id")
+    __slots__ = ("_arrived", "_measures", "_respond", "_room", "id")
 
-    def __init__(
-        self,
-        hot: Hot[Any, Any, Any],
-        scope: Scope,
-        headers: RequestHeaders,
-        began: float,
-        respond: Respond,
-        measures: Measures,
-    ) -> None:
-        self.id = edge.request_id(_text(headers, b"x-request-id"))
-        self._hot = hot
-        self._scope = scope
-        self._headers = headers
-        self._began = began
+    def __init__(self, arrived: Arrived, respond: Respond, measures: Measures) -> None:
+        self.id = edge.request_id(_text(arrived.headers, b"x-request-id"))
+        self._arrived = arrived
         self._respond = respond
         self._measures = measures
-        self._room: Room = scope["app"].state.room
+        self._room: Room = arrived.scope["app"].state.room
 
     def begin(self, body: bytes) -> None:
         """Media type, JSON, key, members; then into the lane."""
-        hot, room, headers = self._hot, self._room, self._headers
+        hot, headers, room = self._arrived.hot, self._arrived.headers, self._room
         try:
             refuse_other_media_types(_text(headers, b"content-type"))
             value = parsed(body)
@@ -174,21 +164,23 @@ class _Request:
         if isinstance(answer, Exception):
             self.refuse(problems.of_error(answer, self.id))
             return
+        hot, language = self._arrived.hot, language_in(_text(self._arrived.headers, b"accept-language"))
         try:
-            body = self._hot.encoded(answer, self._room, language_in(_text(self._headers, b"accept-language")))
-        except Exception as error:  # noqa: BLE001 (as above)
+            body = hot.encoded(answer, self._room, language)
+        except Exception as error:  # noqa: BLE001 (a root: whatever it is, the caller gets a problem)
             self.refuse(problems.of_error(error, self.id))
         else:
             told = [(b"content-length", b"%d" % len(body)), _JSON]
-            self._send(self._hot.route.status_code or 200, told, body)
+            self._send(hot.route.status_code or 200, told, body)
 
     def refuse(self, response: Response) -> None:
         """Tell the caller what is wrong."""
         self._send(response.status_code, response.raw_headers, bytes(response.body))
 
     def _send(self, status: int, headers: edge.RawHeaders, body: bytes) -> None:
-        self._measures.observe("POST", self._hot.route.path, status, time.perf_counter() - self._began)
-        self._respond(status, [*headers, *edge.api_headers(self.id, self._scope)], body)
+        hot, scope, _, began = self._arrived
+        self._measures.observe("POST", hot.route.path, status, time.perf_counter() - began)
+        self._respond(status, [*headers, *edge.api_headers(self.id, scope)], body)
 
 
 _JSON = (b"content-type", b"application/json")

@@ -9,7 +9,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from consent_service.web import slim
 from consent_service.web.application import Application
 from consent_service.web.edge import RawHeaders
-from consent_service.web.slim import Hot, RequestHeaders
+from consent_service.web.slim import Arrived, RequestHeaders
 
 _FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
 
@@ -60,7 +60,7 @@ class Protocol(HttpToolsProtocol):
         """The caller is gone."""
         super().connection_lost(exc)
         if isinstance(self.cycle, _SlimCycle) and self.cycle.more_body:
-            self.cycle.app.slim.missed(self.cycle.hot, self.cycle.began)
+            self.cycle.app.slim.missed(self.cycle.arrived)
 
     def on_headers_complete(self) -> None:
         """A request is here, but for its body."""
@@ -69,7 +69,10 @@ class Protocol(HttpToolsProtocol):
         if hot is None or not self._is_simple(headers):
             super().on_headers_complete()
             return
-        self.cycle = _SlimCycle(hot, headers, _application(self.app), self)
+        app = _application(self.app)
+        self.scope["app"] = app  # type: ignore[typeddict-unknown-key]  # as the application itself does
+        arrived = Arrived(hot, self.scope, headers, time.perf_counter())  # type: ignore[arg-type]  # a scope is a mapping
+        self.cycle = _SlimCycle(arrived, app, self)
 
     def on_message_complete(self) -> None:
         """A request is here."""
@@ -95,24 +98,20 @@ class Protocol(HttpToolsProtocol):
 class _SlimCycle(RequestResponseCycle):
     """A request of the slim path and its response; to uvicorn's protocol, a cycle like others."""
 
-    def __init__(self, hot: Hot[Any, Any, Any], headers: RequestHeaders, app: Application, protocol: Protocol) -> None:
-        self.hot = hot
+    def __init__(self, arrived: Arrived, app: Application, protocol: Protocol) -> None:
+        self.arrived = arrived
         self.app = app
-        self.began = time.perf_counter()
         self.body = bytearray()
         self.more_body = True
         self.response_complete = False
         self.disconnected = False
         self.keep_alive = True
         self.message_event = _NOBODY_WAITS
-        self._headers = headers
         self._protocol = protocol
 
     def begin(self) -> None:
         """Take the request, of which all is here."""
-        scope = self._protocol.scope
-        scope["app"] = self.app  # type: ignore[typeddict-unknown-key]  # as the application itself does
-        self.app.slim.take(self.hot, scope, self._headers, bytes(self.body), self.began, self._respond)  # type: ignore[arg-type]  # a scope is a mapping
+        self.app.slim.take(self.arrived, bytes(self.body), self._respond)
 
     def _respond(self, status: int, headers: RawHeaders, body: bytes) -> None:
         self.response_complete = True
