@@ -18,7 +18,7 @@ from consent_service.core.standings import Leaves, Voices
 from consent_service.core.voices import OWN
 from consent_service.core.worklist import FINDINGS, Item, Terms, Work
 from consent_service.operations import policies, worklist
-from consent_service.operations.worklist import Asked, WorkList
+from consent_service.operations.worklist import Wanted, WorkList
 from consent_service.store import seals
 from consent_service.store.tables import subject_identifier, subject_state
 from tests.publishing import edited, leaf, node, published, reworded
@@ -134,10 +134,10 @@ def client(school: School, *namespaces: str) -> Client:
     return Client("c", "c", frozenset(Scope), (), namespaces, None, None, school.clock.now)
 
 
-async def found(school: School, asked: Asked, *namespaces: str) -> WorkList:
+async def found(school: School, wanted: Wanted, *namespaces: str) -> WorkList:
     """What the operation answers."""
     async with school.service.database.view() as tx:
-        return await worklist.read(tx, client(school, *namespaces), asked, zone=TOKYO)
+        return await worklist.read(tx, client(school, *namespaces), wanted, zone=TOKYO)
 
 
 async def all_pages(school: School, work: Work, *namespaces: str) -> list[Item]:
@@ -145,7 +145,7 @@ async def all_pages(school: School, work: Work, *namespaces: str) -> list[Item]:
     items: list[Item] = []
     after: str | None = ""
     while after is not None:
-        page = await found(school, Asked(work, after=after, limit=7), *namespaces)
+        page = await found(school, Wanted(work, after=after, limit=7), *namespaces)
         assert len(page.items) <= 7
         assert page.next is None or page.next > after
         items, after = [*items, *page.items], page.next
@@ -168,10 +168,10 @@ async def test_the_database_finds_whom_the_rules_find(school: School, policy: Js
     await prepare(school, **policy)
     some = await populated(school, seed=len(str(policy)))
     by = await terms(school)
-    everything = await found(school, Asked())
+    everything = await found(school, Wanted())
     for work in Work:
         there_is = [item for one in some if (item := FINDINGS[work](one, by))]
-        first = await found(school, Asked(work))
+        first = await found(school, Wanted(work))
         assert await all_pages(school, work) == there_is, work
         assert first.counts[work].people == everything.counts[work].people == len(there_is), work
         assert first.counts[work].complete
@@ -185,7 +185,7 @@ async def test_a_client_finds_its_own_people_only(school: School) -> None:
     for work in Work:
         there_is = [item for one in some if (item := FINDINGS[work](one, by))]
         assert await all_pages(school, work, "crm", "billing") == there_is
-        assert (await found(school, Asked(), "crm")).counts[work].people == len(there_is)
+        assert (await found(school, Wanted(), "crm")).counts[work].people == len(there_is)
 
 
 async def test_who_was_never_asked_is_counted_leaf_by_leaf(school: School) -> None:
@@ -196,8 +196,8 @@ async def test_who_was_never_asked_is_counted_leaf_by_leaf(school: School) -> No
         leaf.code: sum(FINDINGS[Work.NEVER_ASKED](one, replace(by, leaves=(leaf,))) is not None for one in some)
         for leaf in by.asked_for
     }
-    assert (await found(school, Asked(Work.NEVER_ASKED))).counts[Work.NEVER_ASKED].purposes == by_leaf
-    one = await found(school, Asked(Work.NEVER_ASKED, purpose="billing"))
+    assert (await found(school, Wanted(Work.NEVER_ASKED))).counts[Work.NEVER_ASKED].purposes == by_leaf
+    one = await found(school, Wanted(Work.NEVER_ASKED, purpose="billing"))
     assert one.counts[Work.NEVER_ASKED].purposes == {"billing": by_leaf["billing"]}
     assert one.counts[Work.NEVER_ASKED].people == by_leaf["billing"]
     assert {item.purposes for item in one.items} == {("billing",)}
@@ -208,10 +208,10 @@ async def test_a_number_of_whom_too_many_have_to_be_heard_says_that_it_is_not_al
 ) -> None:
     await prepare(school)
     await populated(school, seed=3)
-    whole = await found(school, Asked())
+    whole = await found(school, Wanted())
     monkeypatch.setattr(worklist, "MOST_HEARD", 3)
     monkeypatch.setattr(worklist, "MOST_FOR_PAGE", 16)
-    part = await found(school, Asked())
+    part = await found(school, Wanted())
     for work in Work:
         there_are, some = whole.counts[work], part.counts[work]
         assert some.complete == (work in (Work.BIRTH_DATE_MISSING, Work.NEVER_ASKED))

@@ -171,7 +171,7 @@ def _head_text(
     day = f'"born":{born.toordinal()},' if born else ""
     of_guardians = f'"guardians":{compact(dict(guardians))},' if guardians else ""
     heard = f"{_HEARD}{voices}{_END_OF_HEARD}" if voices else ""
-    merged = f'"into":"{into}",' if into else ""
+    merged = f'{MERGED_BEGINS[1:]}"{into}",' if into else ""
     return f'{{{day}{of_guardians}{heard}{merged}"kind":"{kind}"'
 
 
@@ -311,6 +311,8 @@ def from_document(subject: str, last_index: int, document: str) -> SubjectState:
 
 
 _LEAVES, _FACTS = ',"leaves":{', '},"membership":'
+MERGED_BEGINS = '{"into":'
+"""How the document of who was merged begins, who is no subject any more."""
 _HEARD, _END_OF_HEARD = '"heard":[', "],"  # nothing behind it has a bracket
 
 

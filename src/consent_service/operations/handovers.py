@@ -8,18 +8,15 @@ from consent_service.core import hearing
 from consent_service.core.clients import Client
 from consent_service.core.consent import StateName
 from consent_service.core.instants import local_date
-from consent_service.core.people import Pseudonym
 from consent_service.core.policy import Handover as Rule
 from consent_service.core.policy import Policy
 from consent_service.core.projection import SubjectState
-from consent_service.operations import policies
-from consent_service.operations.checks import visible
-from consent_service.operations.people import EARLIEST_BIRTH
+from consent_service.operations.checks import policy_of
+from consent_service.operations.people import EARLIEST_BIRTH, seen_in_turns
 from consent_service.store import handovers, projection
 from consent_service.store.db import ReadTx
 
 _YEAR = 366
-_AT_ONCE = 8  # so that checks get their turns in between
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +42,12 @@ class Handovers:
 
 async def forecast(tx: ReadTx, client: Client, *, until: date, after: str, limit: int, zone: ZoneInfo) -> Handovers:
     """Who comes of age from now until the end of a day, of those for whom a guardian's yes stands."""
-    policy = (await policies.in_force(tx)).policy
+    facts = await projection.facts_for(tx, (), ())
+    policy = await policy_of(tx, facts)
     first, last = _births(policy, local_date(tx.now, zone), until)
     names = await handovers.wards_born(tx, first, last, after=after, limit=limit)
-    items: list[Handover] = []
-    for begin in range(0, len(names), _AT_ONCE):
-        facts = await projection.facts_for(tx, (), [Pseudonym(name) for name in names[begin : begin + _AT_ONCE]])
-        seen = [state for found in facts.states if (state := visible(found, client)) and state.trusted]
-        items += [one for state in seen if (one := _handover(state, policy, client, until, facts.at, zone))]
+    seen = [state async for state in seen_in_turns(tx, client, names)]
+    items = [one for state in seen if (one := _handover(state, policy, client, until, facts.at, zone))]
     return Handovers(tuple(items), names[-1] if len(names) == limit else None)
 
 

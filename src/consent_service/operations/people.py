@@ -1,6 +1,6 @@
 """Subjects: recording them, finding them, changing what is known about them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
@@ -19,6 +19,7 @@ from consent_service.core.people import Identifier, Membership, MembershipStatus
 from consent_service.core.policy import Policy, SubjectKind
 from consent_service.core.projection import SubjectState
 from consent_service.operations import policies
+from consent_service.operations.checks import visible
 from consent_service.operations.clients import recorder
 from consent_service.store import ledger as ledger_store
 from consent_service.store import people, projection
@@ -26,6 +27,9 @@ from consent_service.store.db import ReadTx, WriteTx
 from consent_service.store.ledger import Append
 
 EARLIEST_BIRTH = date(1900, 1, 1)
+
+AT_ONCE = 8
+"""How many people are read at once where many are, so that checks get their turns in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,15 @@ def trusted(state: SubjectState) -> SubjectState:
     if not state.trusted:
         raise RecordUntrusted("This person's record fails its seal or is not the newest; see: consent-service verify.")
     return state
+
+
+async def seen_in_turns(tx: ReadTx, client: Client, names: Sequence[str]) -> AsyncIterator[SubjectState]:
+    """Of many people, those whom the client may see and whose rows are to be trusted."""
+    for begin in range(0, len(names), AT_ONCE):
+        facts = await projection.facts_for(tx, (), [Pseudonym(name) for name in names[begin : begin + AT_ONCE]])
+        for found in facts.states:
+            if (state := visible(found, client)) and state.trusted:
+                yield state
 
 
 async def described(tx: ReadTx, client: Client, state: SubjectState, as_of: int) -> Person:

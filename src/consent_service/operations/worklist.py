@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 from consent_service.core.clients import Client
 from consent_service.core.errors import ClientNotPermitted, InvalidInput
 from consent_service.core.instants import local_date
-from consent_service.core.people import Pseudonym
 from consent_service.core.policy import Policy, Purpose
 from consent_service.core.worklist import FINDINGS, Item, Terms, Work
 from consent_service.operations import policies
-from consent_service.operations.checks import policy_of, visible
+from consent_service.operations.checks import policy_of
+from consent_service.operations.people import AT_ONCE, seen_in_turns
 from consent_service.store import projection, worklist
 from consent_service.store.db import ReadTx
 from consent_service.store.worklist import Count, Search
@@ -28,12 +28,11 @@ MOST_FOR_PAGE = 2_000
 
 _MOST_BY_LEAF = 2_000_000  # people times leaves: some seconds
 _MANY = 10_000
-_AT_ONCE = 8  # so that checks get their turns in between
 _ALL_HEARD = Count(0, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Wanted:
     """What somebody wants to see: a kind of work, or all; of the leaves of a purpose, or of all; until which day.
 
     Behind `after`, up to `limit` people.
@@ -73,31 +72,31 @@ class WorkList:
     as_of: int
 
 
-async def read(tx: ReadTx, client: Client, asked: Asked, *, zone: ZoneInfo) -> WorkList:
+async def read(tx: ReadTx, client: Client, wanted: Wanted, *, zone: ZoneInfo) -> WorkList:
     """A page of the kind that was asked for, counted with its first page; or, without a kind, the numbers of all.
 
     Raises InvalidInput for what means nothing here, and ClientNotPermitted.
     """
-    _refuse_idle(asked)
+    _refuse_idle(wanted)
     facts = await projection.facts_for(tx, (), ())
     policy = await policy_of(tx, facts)
-    until = asked.until or local_date(facts.at, zone) + AHEAD
-    terms = Terms(policy, _leaves(policy, client, asked.purpose), facts.at, until, zone)
-    if asked.work is None:
+    until = wanted.until or local_date(facts.at, zone) + AHEAD
+    terms = Terms(policy, _leaves(policy, client, wanted.purpose), facts.at, until, zone)
+    if wanted.work is None:
         searches = [Search(work, terms, client.namespaces) for work in Work]
         return WorkList(policy.version, await _amounts(tx, client, searches), (), None, facts.as_of)
-    search = Search(asked.work, terms, client.namespaces)
-    amount, page = await _page_with_amount(tx, client, search, asked)
-    return WorkList(policy.version, {asked.work: amount} if amount else {}, *page, facts.as_of)
+    search = Search(wanted.work, terms, client.namespaces)
+    amount, page = await _page_with_amount(tx, client, search, wanted)
+    return WorkList(policy.version, {wanted.work: amount} if amount else {}, *page, facts.as_of)
 
 
-def _refuse_idle(asked: Asked) -> None:
+def _refuse_idle(wanted: Wanted) -> None:
     """Nobody is to believe that they narrowed what they did not."""
-    if asked.after and asked.work is None:
+    if wanted.after and wanted.work is None:
         raise InvalidInput.at("query/kind", "`after` goes on with the pages of one kind; name it here")
-    if asked.purpose and asked.work in (Work.BIRTH_DATE_MISSING, Work.GUARDIAN_UNVERIFIED):
+    if wanted.purpose and wanted.work in (Work.BIRTH_DATE_MISSING, Work.GUARDIAN_UNVERIFIED):
         raise InvalidInput.at("query/purpose", "this kind of work is about no purpose; leave `purpose` out")
-    if asked.until and asked.work not in (None, Work.HANDOVER_DUE):
+    if wanted.until and wanted.work not in (None, Work.HANDOVER_DUE):
         raise InvalidInput.at("query/until", "only handover_due has a last day; leave `until` out")
 
 
@@ -131,17 +130,17 @@ async def _heard(tx: ReadTx, client: Client, search: Search) -> Page:
     return tuple(items), names[MOST_HEARD - 1] if len(names) > MOST_HEARD else None
 
 
-async def _page_with_amount(tx: ReadTx, client: Client, search: Search, asked: Asked) -> tuple[Amount | None, Page]:
+async def _page_with_amount(tx: ReadTx, client: Client, search: Search, wanted: Wanted) -> tuple[Amount | None, Page]:
     """A page, and with the first one how much there is."""
-    if asked.after:
-        return None, await _page(tx, client, search, asked, are_many=True)
+    if wanted.after:
+        return None, await _page(tx, client, search, wanted, are_many=True)
     if search.work in worklist.HEARD:
         items, behind = await _heard(tx, client, search)
-        return Amount(len(items), behind is None, None), _cut(items, asked.limit, behind)
+        return Amount(len(items), behind is None, None), _cut(items, wanted.limit, behind)
     amount = (await _amounts(tx, client, [search]))[search.work]
     if not amount.people and amount.complete:
         return amount, ((), None)
-    return await _by_leaf(tx, search, amount), await _page(tx, client, search, asked, are_many=amount.people > _MANY)
+    return await _by_leaf(tx, search, amount), await _page(tx, client, search, wanted, are_many=amount.people > _MANY)
 
 
 async def _by_leaf(tx: ReadTx, search: Search, amount: Amount) -> Amount:
@@ -152,15 +151,15 @@ async def _by_leaf(tx: ReadTx, search: Search, amount: Amount) -> Amount:
     return replace(amount, purposes=await worklist.count_by_leaf(tx, search))
 
 
-async def _page(tx: ReadTx, client: Client, search: Search, asked: Asked, *, are_many: bool) -> Page:
+async def _page(tx: ReadTx, client: Client, search: Search, wanted: Wanted, *, are_many: bool) -> Page:
     in_order = are_many and search.work in (Work.NEVER_ASKED, Work.POLICY_CHANGED)
-    names = await worklist.people(tx, search, after=asked.after, limit=MOST_FOR_PAGE + 1, are_many=in_order)
+    names = await worklist.people(tx, search, after=wanted.after, limit=MOST_FOR_PAGE + 1, are_many=in_order)
     items: list[Item] = []
     heard = 0
-    while heard < min(len(names), MOST_FOR_PAGE) and len(items) < asked.limit:
-        items += await _items(tx, client, search, names[heard : heard + _AT_ONCE])
-        heard += _AT_ONCE
-    return _cut(items, asked.limit, names[heard - 1] if heard < len(names) else None)
+    while heard < min(len(names), MOST_FOR_PAGE) and len(items) < wanted.limit:
+        items += await _items(tx, client, search, names[heard : heard + AT_ONCE])
+        heard += AT_ONCE
+    return _cut(items, wanted.limit, names[heard - 1] if heard < len(names) else None)
 
 
 def _cut(items: Sequence[Item], limit: int, behind: str | None) -> Page:
@@ -172,9 +171,5 @@ def _cut(items: Sequence[Item], limit: int, behind: str | None) -> Page:
 
 async def _items(tx: ReadTx, client: Client, search: Search, names: Sequence[str]) -> list[Item]:
     """The work about these people; about nobody whose row is not to be trusted."""
-    items: list[Item] = []
-    for begin in range(0, len(names), _AT_ONCE):
-        facts = await projection.facts_for(tx, (), [Pseudonym(name) for name in names[begin : begin + _AT_ONCE]])
-        states = [state for found in facts.states if (state := visible(found, client)) and state.trusted]
-        items += [item for state in states if (item := FINDINGS[search.work](state, search.terms))]
-    return items
+    finding, terms = FINDINGS[search.work], search.terms
+    return [item async for state in seen_in_turns(tx, client, names) if (item := finding(state, terms))]

@@ -10,10 +10,9 @@ from datetime import datetime
 
 from consent_service.core.consent import Action, Tally
 from consent_service.core.instants import to_milliseconds
+from consent_service.core.projection import MERGED_BEGINS
 from consent_service.core.standings import ACTIONS
 from consent_service.store.db import ReadTx
-
-_MERGED = '{"into":'  # how the document of who was merged begins, who is no subject any more
 
 _SEEN_POSTGRESQL = """($3::text[] IS NULL OR EXISTS (
   SELECT 1 FROM subject_identifier i WHERE i.subject = s.subject AND i.namespace = ANY($3::text[])))"""
@@ -33,7 +32,7 @@ WHERE ascii(r.cells) BETWEEN 48 AND 57 AND {_SEEN_POSTGRESQL}
 GROUP BY 1, 2, 3, 4
 UNION ALL
 SELECT NULL, '', '', false, count(*) FROM subject_state s
-WHERE left(s.document, {len(_MERGED)}) <> '{_MERGED}' AND {_SEEN_POSTGRESQL}
+WHERE left(s.document, {len(MERGED_BEGINS)}) <> '{MERGED_BEGINS}' AND {_SEEN_POSTGRESQL}
 """  # noqa: S608 (joined from parts of our own)
 
 _TALLIES_SQLITE = f"""
@@ -44,7 +43,7 @@ WHERE l.key IN (SELECT value FROM json_each(?2)) AND {_SEEN_SQLITE}
 GROUP BY 1, 2, 3, 4
 UNION ALL
 SELECT NULL, '', '', 0, count(*) FROM subject_state s
-WHERE substr(s.document, 1, {len(_MERGED)}) <> '{_MERGED}' AND {_SEEN_SQLITE}
+WHERE substr(s.document, 1, {len(MERGED_BEGINS)}) <> '{MERGED_BEGINS}' AND {_SEEN_SQLITE}
 """  # noqa: S608 (joined from parts of our own)
 
 

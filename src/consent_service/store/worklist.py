@@ -27,6 +27,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from consent_service.core.instants import to_milliseconds
 from consent_service.core.policy import Handover, Purpose
+from consent_service.core.projection import MERGED_BEGINS
 from consent_service.core.worklist import Terms, Work
 from consent_service.store.db import ReadTx
 from consent_service.store.tables import subject_identifier, subject_state
@@ -34,7 +35,6 @@ from consent_service.store.tables import subject_identifier, subject_state
 Condition = ColumnElement[bool]
 
 _document = subject_state.c.document
-_MERGED = '{"into":'
 _BORN, _KIND, _PLACE_OF_KIND = '{"born":', '"kind":', len('{"born":719163,') + 1
 _LEAVES, _MEMBERSHIP, _ENDED = ',"leaves":{', '},"membership":["', '},"membership":["ended",'
 _DIGITS, _DAY = 6, 10  # of a day between 1900 and 2700 as a number, and of one as text
@@ -134,7 +134,7 @@ def _seen(search: Search) -> list[Condition]:
     """Whether the client may see the person; who was merged is no person any more, but another name of one."""
     named = select(1).where(subject_identifier.c.subject == subject_state.c.subject)
     own = [named.where(subject_identifier.c.namespace.in_(search.namespaces)).exists()] if search.namespaces else []
-    return [func.substr(_document, 1, len(_MERGED)) != _MERGED, *own]
+    return [func.substr(_document, 1, len(MERGED_BEGINS)) != MERGED_BEGINS, *own]
 
 
 def _has_family() -> Condition:

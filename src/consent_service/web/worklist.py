@@ -9,7 +9,7 @@ from pydantic import Field
 from consent_service.core.clients import Scope
 from consent_service.core.worklist import TO_DO, Item, Work
 from consent_service.operations import worklist
-from consent_service.operations.worklist import Asked, WorkList
+from consent_service.operations.worklist import Wanted, WorkList
 from consent_service.web.bodies import StrictRoute
 from consent_service.web.checks import PurposeCode
 from consent_service.web.consents import Limit
@@ -54,14 +54,14 @@ class WorkListOut(Output):
     as_of: int
 
 
-def _asked(
+def _wanted(
     kind: Annotated[Work | None, Query(description="One kind, by page; without it, the numbers of all.")] = None,
     purpose: Annotated[PurposeCode | None, Query(description="Only the leaves of this purpose.")] = None,
     until: Annotated[date | None, Query(description="The last day of hand-overs; in 90 days, if left out.")] = None,
     after: Annotated[str, Query(pattern=r"^(sub_[0-9A-Z]{26})?$", description="Go on behind this `sub_…`.")] = "",
     limit: Limit = 100,
-) -> Asked:
-    return Asked(kind, purpose, until, after, limit)
+) -> Wanted:
+    return Wanted(kind, purpose, until, after, limit)
 
 
 @router.get(
@@ -71,14 +71,16 @@ def _asked(
     responses=documented(*READING, "client_not_permitted", "validation_failed"),
 )
 async def read(
-    asked: Annotated[Asked, Depends(_asked)], counter: Annotated[Counter, counts(Scope.PEOPLE_READ)], language: Language
+    wanted: Annotated[Wanted, Depends(_wanted)],
+    counter: Annotated[Counter, counts(Scope.PEOPLE_READ)],
+    language: Language,
 ) -> WorkListOut:
     """How many people each kind of work is about; with `kind`, who they are, and what is to be done.
 
     A page may be short, or empty, while `next` leads on. What stands for a person is looked at as you ask.
     """
-    found = await counter.run(worklist.read, asked, zone=counter.room.zone)
-    return _list(found, asked.work, language)
+    found = await counter.run(worklist.read, wanted, zone=counter.room.zone)
+    return _list(found, wanted.work, language)
 
 
 def _list(found: WorkList, work: Work | None, language: str) -> WorkListOut:
