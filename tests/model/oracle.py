@@ -31,13 +31,21 @@ class Oracle:
 
     def __init__(self) -> None:
         self.history: list[Event] = []
+        self._newest: tuple[int, Known] | None = None
 
     def happens(self, what: str, at: datetime, **more: object) -> None:
         """Note one thing that happened."""
         self.history.append({"what": what, "at": at, **more})
 
     def known(self, *, events: int | None = None) -> Known:
-        """What the first so many events come to."""
+        """What the first so many events come to; nobody changes it."""
+        if events is not None:
+            return self._learnt(events)
+        if self._newest is None or self._newest[0] != len(self.history):
+            self._newest = len(self.history), self._learnt(len(self.history))
+        return self._newest[1]
+
+    def _learnt(self, events: int) -> Known:
         known: Known = {"people": {}, "guardianships": {}, "words": {}, "noes": {}, "versions": [], "names": {}}
         for order, event in enumerate(self.history[:events]):
             _learn(known, order, event)
