@@ -23,7 +23,7 @@ from tests.school import VERSION, Json, School
 from tests.tables import all_of
 
 FULL = bool(os.environ.get("CONSENT_TEST_FULL"))
-EXAMPLES = 2000 if FULL else 30
+EXAMPLES = 300 if FULL else 30
 SECOND = "2026-11-02"
 NOTICE = "identity_confirmation"
 ASKED = [*LEAVES.values(), NOTICE, "marketing"]
