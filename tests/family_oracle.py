@@ -66,7 +66,9 @@ class Oracle:
         if word == "yes" and said_at >= since:
             later = [who for who, (other, at) in words.items() if who != CHILD and other == "no" and at > said_at]
             return "refused" if later else "consent_granted"
-        before = self._of_minor(words, rule, since - timedelta(milliseconds=1))
+        # A yes that a guardian gave when the child was of age already, as a corrected birth date shows, never counts.
+        counted = {who: said for who, said in words.items() if said[0] == "no" or said[1] < since}
+        before = self._of_minor(counted, rule, since - timedelta(milliseconds=1))
         return before if before in ("refused", "guardian_conflict") else "own_consent_required"
 
     def _of_minor(self, words: dict[str, tuple[str, datetime]], rule: str, at: datetime) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from anyio.from_thread import BlockingPortal
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -169,6 +169,15 @@ async def live(school: School, until_sixteen: int | None, told: list[Step]) -> N
     max_examples=EXAMPLES,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@example(  # two who disagree, until a corrected birth date shows that the yes came when the child was of age already
+    until_sixteen=None,
+    begun=(("guard", "mother", True, None, None), ("guard", "father", True, None, None)),
+    told=[
+        ("say", "mother", LEAVES["any_refusal_wins"], "no"),
+        ("say", "father", LEAVES["any_refusal_wins"], "yes"),
+        ("born", -2000),
+    ],
 )
 @given(
     until_sixteen=st.sampled_from(UNTIL_SIXTEEN),
