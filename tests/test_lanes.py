@@ -127,6 +127,24 @@ async def test_who_waits_too_long_is_told_so_and_the_batch_goes_on(school: Schoo
     assert await lane.ask(2) == 20
 
 
+async def test_who_comes_after_a_batch_was_given_up_has_the_answer_to_the_own_question(school: School) -> None:
+    turnstile = Turnstile()
+    turnstile.gate.clear()
+    lane = await lane_of(school, turnstile, patience=2)
+    asked = [asyncio.create_task(lane.ask(1))]
+    await turnstile.entered.wait()
+    asked += [asyncio.create_task(lane.ask(n)) for n in (2, 3)]
+    late = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(one) for one in late] == [Unavailable] * 3
+    assert ["nothing was done" in str(one) for one in late] == [False, True, True]
+    following = asyncio.create_task(lane.ask(4))
+    await asyncio.sleep(0)
+    turnstile.gate.set()
+    assert await following == 40
+    await lane.drain()
+    assert turnstile.batches == [[1], [4]]
+
+
 async def test_after_a_row_that_only_the_database_refuses_the_others_run_again_alone(school: School) -> None:
     async def insert(tx: WriteTx, items: Sequence[int]) -> Sequence[int]:
         for item in items:

@@ -6,7 +6,7 @@ stale; the database round trip and the fsync are shared.
 
 What holds, always:
 - a batch closes before its transaction's first statement, so an answer is never older than its question;
-- a caller that goes away cancels nothing;
+- a caller that goes away cancels nothing; a batch whose callers waited too long for it to begin never begins;
 - an item's error is its own; after a row that only the database refused, the batch runs again one by one;
 - a failed commit is everybody's 503.
 """
@@ -34,6 +34,7 @@ Tell = Callable[[Answer | Exception], None]
 """How a caller is told the answer, or what went wrong."""
 
 _LATE = "The database did not answer in time; a write may have happened, so repeat it with the same Idempotency-Key."
+_NOT_BEGUN = "The database did not answer those before you in time; nothing was done. Try again shortly."
 
 PATIENCE = 1.8
 """How many seconds a caller waits for the database, at most."""
@@ -43,7 +44,7 @@ _TURNS = 2
 logger = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class _Batch(Generic[Item, Answer]):
     timer: asyncio.TimerHandle | None = None
     items: list[Item] = field(default_factory=list)
@@ -65,7 +66,7 @@ class Lane(Generic[Item, Answer]):
     """One river of questions or statements, in batches of at most `most`, with at most `waiting` callers inside.
 
     `begin` opens a batch's transaction. A caller waits at most about `patience` seconds (PATIENCE unless told) and then
-    gets Unavailable; what it asked for may still happen.
+    gets Unavailable; what it asked for may still happen if its batch was under way, and else does not.
     """
 
     def __init__(
@@ -126,9 +127,11 @@ class Lane(Generic[Item, Answer]):
     async def _run(self) -> None:
         try:
             while self._batches:
-                await self._gathered()
-                batch = self._batches.popleft()  # from here on the batch is closed
-                self._answer(batch, await self._answers(batch.items))
+                batch = self._batches[0]
+                await self._gathered(batch)
+                if batch.callers:  # else it was given up
+                    self._batches.popleft()  # from here on the batch is closed
+                    self._answer(batch, await self._answers(batch.items))
         finally:
             self._runner = None
 
@@ -137,11 +140,16 @@ class Lane(Generic[Item, Answer]):
         batch.answer(answers)
 
     def _give_up(self, batch: _Batch[Item, Answer]) -> None:
-        self._answer(batch, [Unavailable(_LATE) for _ in batch.callers])
+        """Answer without the database. What has not begun never will, so that whoever comes next is not in it."""
+        late = _LATE
+        if batch in self._batches:
+            self._batches.remove(batch)
+            late = _NOT_BEGUN
+        self._answer(batch, [Unavailable(late) for _ in batch.callers])
 
-    async def _gathered(self) -> None:
+    async def _gathered(self, batch: _Batch[Item, Answer]) -> None:
         """Let in who is at the door: a turn of the loop reads a request, the next one brings it here."""
-        batch, quiet = self._batches[0], 0
+        quiet = 0
         while quiet < _TURNS and len(batch.items) < self._most:
             before = len(batch.items)
             await asyncio.sleep(0)
