@@ -25,8 +25,13 @@ class Listening:
     @property
     def requests(self) -> int:
         """How many requests are under way, on open connections."""
-        cycles = [one.cycle for one in self._server.server_state.connections if isinstance(one, Protocol)]
-        return sum(1 for cycle in cycles if cycle and not cycle.response_complete)
+        cycles = [one.cycle for one in self.protocols if one.cycle is not None]
+        return sum(1 for cycle in cycles if not cycle.response_complete)
+
+    @property
+    def protocols(self) -> list[Protocol]:
+        """The server's side of the open connections."""
+        return [one for one in self._server.server_state.connections if isinstance(one, Protocol)]
 
     @property
     def tasks(self) -> int:

@@ -1,6 +1,7 @@
 """The wire: an answer leaves in one write, and the slim path keeps all of HTTP's manners (RFC 9112)."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
@@ -8,8 +9,8 @@ from typing import cast
 import pytest
 
 from consent_service.app import create_app
-from consent_service.web.wire import OneWrite
-from tests.listening import listening
+from consent_service.web.wire import OneWrite, Protocol
+from tests.listening import listening, until
 from tests.school import School
 from tests.wire import Request
 
@@ -23,6 +24,8 @@ class Socket:
         self.seen: list[bytes] = []
 
     def write(self, data: bytes) -> None:
+        if self.is_closing():
+            raise RuntimeError("closed, as uvloop says")
         self.seen.append(data)
 
     def close(self) -> None:
@@ -57,18 +60,37 @@ async def test_what_is_kept_is_written_before_the_connection_closes() -> None:
     assert transport.is_closing()
 
 
+async def test_what_is_kept_for_a_connection_that_is_lost_meanwhile_is_dropped(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    socket, transport = wired()
+    transport.write(b"too late")
+    socket.close()
+    await asyncio.sleep(0)
+    transport.close()
+    assert (b"too late" in socket.seen, caplog.records) == (False, [])
+
+
 CHECK = Request("/v1/check", {"subject": "person:1", "purpose": "billing"})
 
 
 @asynccontextmanager
 async def talking(school: School) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """The school behind a real server, and one connection to it."""
+    async with connected(school) as (_, reader, writer):
+        yield reader, writer
+
+
+@asynccontextmanager
+async def connected(school: School) -> AsyncIterator[tuple[Protocol, asyncio.StreamReader, asyncio.StreamWriter]]:
+    """The same, with the server's side of the connection to look at."""
     async with listening(create_app(school.service.settings, school.service)) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         try:
-            yield reader, writer
+            await until(lambda: server.connections == 1)
+            yield server.protocols[0], reader, writer
         finally:
-            writer.close()
+            writer.transport.abort()
 
 
 async def heard(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
@@ -131,3 +153,52 @@ async def test_behind_a_proxy_that_speaks_https_an_answer_says_so(school: School
         assert "strict-transport-security" not in (await heard(reader))[1]
         writer.write(request)
         assert "strict-transport-security" in (await heard(reader))[1]
+
+
+async def test_what_is_no_http_is_told_so_and_the_connection_closes(school: School) -> None:
+    async with talking(school) as (reader, writer):
+        writer.write(b"HELO consent\r\n\r\n")
+        status, headers, body = await heard(reader)
+        problem = json.loads(body)
+        assert (status, problem["code"], headers["content-type"]) == (400, "malformed_http", "application/problem+json")
+        assert headers["x-request-id"] == problem["request_id"]
+        assert await reader.read() == b""
+
+
+@pytest.mark.parametrize("path", ["/v1/check", "/v1/policy/versions"])
+async def test_a_length_may_have_more_digits_than_python_reads(school: School, path: str) -> None:
+    request = Request(path, {}).encoded(school.key).replace(b"Content-Length: ", b"Content-Length: " + b"0" * 5000)
+    async with talking(school) as (reader, writer):
+        writer.write(request)
+        assert (await heard(reader))[0] == 422
+
+
+async def test_of_many_requests_behind_each_other_no_more_are_read_while_some_wait(school: School) -> None:
+    request, number = (
+        CHECK.encoded(school.key).replace(b"\r\nHost", b"\r\nX-Long: " + b"x" * 4096 + b"\r\nHost", 1),
+        300,
+    )
+    async with connected(school) as (protocol, reader, writer):
+        writer.write(request * number)
+        waiting = 0
+        for _ in range(number):
+            assert (await heard(reader))[0] == 200
+            waiting = max(waiting, len(protocol.pipeline))
+        assert 0 < waiting < number / 2
+
+
+async def test_from_a_caller_who_does_not_read_no_more_is_read(school: School) -> None:
+    refused = CHECK.encoded("no key")
+    async with connected(school) as (protocol, _, writer):
+        writer.write(refused * 40_000)
+        await until(lambda: protocol.flow.write_paused and protocol.flow.read_paused)
+        assert len(protocol.pipeline) < 4_000
+
+
+async def test_who_waits_for_an_answer_is_not_taken_for_idle_after_one_that_came_at_once(school: School) -> None:
+    async with connected(school) as (protocol, reader, writer):
+        writer.write(CHECK.encoded("no key") + CHECK.encoded(school.key))
+        await until(lambda: protocol.cycle is not None and not protocol.cycle.response_complete)
+        assert protocol.timeout_keep_alive_task is None
+        assert [(await heard(reader))[0] for _ in range(2)] == [401, 200]
+        assert protocol.timeout_keep_alive_task is not None

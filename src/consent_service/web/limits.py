@@ -32,12 +32,18 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         limit = LARGE_BODY_LIMIT if scope["path"] in _LARGE else BODY_LIMIT
-        declared = header_of(scope, b"content-length") or ""
-        if declared.isdigit() and int(declared) > limit:
+        declared = (header_of(scope, b"content-length") or "").encode("latin-1")
+        if declared.isdigit() and exceeds(declared, limit):
             answer = problems.response("body_too_large", _too_large(limit), request_id_of(scope))
             await answer(scope, receive, send)
             return
         await self._app(scope, _counting(receive, limit), send)
+
+
+def exceeds(length: bytes, limit: int) -> bool:
+    """Whether so many bytes, in decimal digits, are too many; there may be more digits than `int` takes."""
+    digits = length.lstrip(b"0")
+    return len(digits) > len(str(limit)) or int(digits or b"0") > limit
 
 
 def _counting(receive: Receive, limit: int) -> Receive:

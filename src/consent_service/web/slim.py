@@ -24,7 +24,7 @@ from consent_service.web import answers, auth, checks, consents, edge, problems
 from consent_service.web.bodies import Body, parsed, refuse_other_media_types
 from consent_service.web.deps import Room, language_in
 from consent_service.web.edge import Measures
-from consent_service.web.limits import BODY_LIMIT, Rate
+from consent_service.web.limits import BODY_LIMIT, Rate, exceeds
 
 BodyIn = TypeVar("BodyIn", bound=Body)
 Item = TypeVar("Item")
@@ -101,7 +101,7 @@ class Slim:
         """ASGI."""
         hot = HOT.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
         headers: RequestHeaders = dict(reversed(scope["headers"])) if hot else {}
-        if hot is None or is_unusual(headers):
+        if hot is None or scope["query_string"] or is_unusual(headers):
             await self._app(scope, receive, send)
             return
         arrived = Arrived(hot, scope, headers, time.perf_counter())
@@ -189,7 +189,7 @@ _JSON = (b"content-type", b"application/json")
 def is_unusual(headers: RequestHeaders) -> bool:
     """A body whose length is not declared or too large, and an Idempotency-Key, are for the ordinary route."""
     length = headers.get(b"content-length", b"")
-    return not length.isdigit() or int(length) > BODY_LIMIT or b"idempotency-key" in headers
+    return not length.isdigit() or exceeds(length, BODY_LIMIT) or b"idempotency-key" in headers
 
 
 def _text(headers: RequestHeaders, name: bytes) -> str:

@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Sized
 from typing import Any
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from consent_service.web import slim
+from consent_service.web import edge, problems, slim
 from consent_service.web.application import Application
 from consent_service.web.edge import RawHeaders
 from consent_service.web.slim import Arrived, RequestHeaders
@@ -40,21 +42,36 @@ class OneWrite:
         self._transport.close()
 
     def _write(self) -> None:
-        if self._kept:
-            self._transport.write(b"".join(self._kept))
-            self._kept = []
+        kept, self._kept = self._kept, []
+        if kept and not self._transport.is_closing():
+            self._transport.write(b"".join(kept))
+
+
+class _Flow(FlowControl):
+    """Nothing more is read from a connection on which requests wait behind another, so they never are many."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        """Go on reading, unless some wait."""
+        if not self._waiting:
+            super().resume_reading()
 
 
 class Protocol(HttpToolsProtocol):
     """HTTP/1.1 as uvicorn speaks it, over such a transport, with a way of its own for the slim path.
 
     There a request needs no task, no ASGI messages and no future (docs/adr/0002). What uvicorn's own way is needed for
-    takes it: a request behind another on the same connection, the last one of a connection, a proxy's headers.
+    takes it: a request behind another on the same connection, the last one of a connection, a proxy's headers, and a
+    caller who does not read the answers.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A caller is there."""
         super().connection_made(OneWrite(transport, self.loop))  # type: ignore[arg-type]  # it has all of a transport
+        self.flow = _Flow(self.transport, self.pipeline)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller is gone."""
@@ -62,8 +79,19 @@ class Protocol(HttpToolsProtocol):
         if isinstance(self.cycle, _SlimCycle) and self.cycle.more_body:
             self.cycle.app.slim.missed(self.cycle.arrived)
 
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's own sentence)
+        """Answer what is not HTTP, and close; like every refusal, with a problem."""
+        given = edge.request_id(None)
+        answer = problems.response(
+            "malformed_http", "Send a request as RFC 9112 has it; the connection is closed.", given
+        )
+        headers = [*answer.raw_headers, *edge.api_headers(given, {"scheme": self.scheme}), _CLOSE]
+        self.transport.write(_response(400, [*self.server_state.default_headers, *headers], bytes(answer.body)))
+        self.transport.close()
+
     def on_headers_complete(self) -> None:
         """A request is here, but for its body."""
+        self._unset_keepalive_if_required()  # what came with it may have been answered at once
         hot = _HOT.get(self.url)
         headers: RequestHeaders = dict(reversed(self.headers)) if hot else {}
         if hot is None or not self._is_simple(headers):
@@ -90,6 +118,7 @@ class Protocol(HttpToolsProtocol):
             and not parser.should_upgrade()
             and not self.expect_100_continue
             and (before is None or before.response_complete)
+            and not self.flow.write_paused
             and _FORWARDED.isdisjoint(headers)
             and not slim.is_unusual(headers)
         )
@@ -119,11 +148,14 @@ class _SlimCycle(RequestResponseCycle):
             return
         protocol = self._protocol
         closing = [] if self.keep_alive else [_CLOSE]
-        lines = [b"%b: %b\r\n" % header for header in [*protocol.server_state.default_headers, *headers, *closing]]
-        protocol.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", body]))
+        protocol.transport.write(_response(status, [*protocol.server_state.default_headers, *headers, *closing], body))
         if not self.keep_alive:
             protocol.transport.close()
         protocol.on_response_complete()
+
+
+def _response(status: int, headers: RawHeaders, body: bytes) -> bytes:
+    return b"".join([STATUS_LINE[status], *(b"%b: %b\r\n" % header for header in headers), b"\r\n", body])
 
 
 class _NobodyWaits(asyncio.Event):
