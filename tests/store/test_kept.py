@@ -65,3 +65,14 @@ async def test_what_was_kept_is_closed_with_the_database(school: School, setting
     async with asyncio.timeout(20):
         while await is_there(running, kept):  # a session that ends tells nobody
             pass
+
+
+async def test_what_ends_after_the_database_was_closed_is_closed_too(school: School, settings: Settings) -> None:
+    running = school.service.database
+    own = db.opened(settings.database, running.keyring, running.clock)
+    async with own.read_one_by_one()() as tx:
+        used = await session(tx)
+        await own.dispose()
+    async with asyncio.timeout(20):
+        while await is_there(running, used):
+            pass

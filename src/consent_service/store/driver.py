@@ -118,6 +118,7 @@ class Kept:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._idle: tuple[AsyncConnection, Driver] | None = None
+        self._closed = False
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[tuple[AsyncConnection, Driver]]:
@@ -131,11 +132,18 @@ class Kept:
         except BaseException:
             await asyncio.shield(taken[0].close())
             raise
-        await self.close()
+        await self._give_back()
         self._idle = taken
+        if self._closed:
+            await taken[0].invalidate()  # its pool is gone, and would not close it
+            await self._give_back()
 
     async def close(self) -> None:
-        """Give the connection back to the pool."""
+        """Give the connection back to the pool, and from now on each after its transaction."""
+        self._closed = True
+        await self._give_back()
+
+    async def _give_back(self) -> None:
         if self._idle:
             connection, self._idle = self._idle[0], None
             await connection.close()
