@@ -408,8 +408,11 @@ async def _through_rotations(service: Serving, settings: Settings, key: str) -> 
             for use in ROTATED:
                 keys.add(settings, use, os.urandom)
             service.process.send_signal(signal.SIGHUP)
+            answered = len(statuses)
             async with asyncio.timeout(30):
                 while service.log.read_text().count("keys were read again") < count:  # noqa: ASYNC110 (it tells the log)
+                    await asyncio.sleep(0.01)
+                while len(statuses) < answered + 100:  # noqa: ASYNC110 (some before it, some after)
                     await asyncio.sleep(0.01)
         stop.set()
     return statuses
