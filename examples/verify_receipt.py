@@ -36,4 +36,5 @@ if __name__ == "__main__":
         texts = [(urllib.request.urlopen(at) if "://" in at else open(at, "rb")).read() for at in sys.argv[1:3]]
         print(verified(texts[0].decode().strip(), json.loads(texts[1])))
     except Exception as fault:
-        sys.exit(f"This receipt does not hold: {fault!r}")
+        what = "That cannot be read" if isinstance(fault, OSError) else "This receipt does not hold"
+        sys.exit(f"{what}: {fault!r}")

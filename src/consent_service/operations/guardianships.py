@@ -161,8 +161,10 @@ def _refuse_wrong_pair(ward: SubjectState, guardian: SubjectState) -> None:
 def _refuse_wrong_period(ward: SubjectState, new: Guardianship) -> None:
     if new.from_ is not None and new.until is not None and new.until <= new.from_:
         raise InvalidInput.at("/until", "a guardianship ends after it begins")
-    if any(one.guardian == new.guardian and one.overlaps(new) for one in ward.guardianships.values()):
-        raise InvalidInput.at("/guardian", "a guardianship of these two is recorded for this time; end that one first")
+    for name, one in ward.guardianships.items():
+        if one.guardian == new.guardian and one.overlaps(new):
+            told = f"for this time {name} is recorded, a guardianship of these two; end that one first"
+            raise InvalidInput.at("/guardian", told)
 
 
 async def _refuse_circle(tx: ReadTx, ward: str, guardian: SubjectState) -> None:

@@ -69,6 +69,8 @@ def read(file: Path) -> Receipt:
 
 
 def _read(text: bytes) -> Receipt:
+    if text.count(b".") != 2:
+        raise ValueError("a receipt is three parts with dots between them, as GET /v1/receipts/{index} gives it")
     head, payload, signature = text.split(b".")
     header, claims = _object(head), _object(payload)
     if header["alg"] not in ("Ed25519", "EdDSA"):
