@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -386,6 +386,12 @@ def test_a_served_process_takes_new_keys_on_sighup_under_load(
     assert set(statuses) == {200, 201}
 
 
+async def _until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not is_so():  # noqa: ASYNC110 (another process has no event for it)
+            await asyncio.sleep(0.01)
+
+
 async def _through_rotations(service: Serving, settings: Settings, key: str) -> list[int]:
     statuses: list[int] = []
     stop = asyncio.Event()
@@ -408,12 +414,9 @@ async def _through_rotations(service: Serving, settings: Settings, key: str) -> 
             for use in ROTATED:
                 keys.add(settings, use, os.urandom)
             service.process.send_signal(signal.SIGHUP)
-            answered = len(statuses)
-            async with asyncio.timeout(30):
-                while service.log.read_text().count("keys were read again") < count:  # noqa: ASYNC110 (it tells the log)
-                    await asyncio.sleep(0.01)
-                while len(statuses) < answered + 100:  # noqa: ASYNC110 (some before it, some after)
-                    await asyncio.sleep(0.01)
+            more = len(statuses) + 100
+            await _until(lambda told=count: service.log.read_text().count("keys were read again") == told)
+            await _until(lambda wanted=more: len(statuses) >= wanted)  # some before it, some after
         stop.set()
     return statuses
 
