@@ -1,13 +1,14 @@
 """What holds for every operation: one shape of errors, strict bodies, limits, headers."""
 
 import json
+import re
 
 import httpx
 import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from consent_service.core.clients import Scope
-from consent_service.web import problems
+from consent_service.web import forms, problems
 from consent_service.web.limits import BODY_LIMIT
 from tests.http.test_examples import with_examples
 from tests.school import School, statements
@@ -124,6 +125,38 @@ async def test_json_of_another_shape_is_refused(school: School, body: bytes) -> 
     response = await raw(school, body)
     assert_problem(response, 422, "validation_failed")
     assert response.json()["errors"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "told"),
+    [
+        ("POST", "/v1/policy/versions?dryrun=true", "there are: dry_run"),
+        ("POST", "/v1/check?purpose=billing", "there is none"),
+        ("GET", "/v1/clients?limti=3&after=", "there are: after, limit"),
+        ("GET", "/v1/policy?version=2", "there is none"),
+    ],
+)
+async def test_a_query_parameter_that_is_not_there_is_refused(
+    school: School, method: str, path: str, told: str
+) -> None:
+    response = await school.send(method, path, CHECK if method == "POST" else None)
+    assert_problem(response, 422, "validation_failed")
+    name = path.partition("?")[2].partition("=")[0]
+    [fault] = response.json()["errors"]
+    assert (fault["pointer"], fault["detail"]) == (f"query/{name}", f"no such query parameter here; {told}")
+
+
+async def test_authzen_takes_no_notice_of_a_query_parameter(school: School) -> None:
+    response = await school.get("/.well-known/authzen-configuration?fresh=1")
+    assert response.status_code == 200
+
+
+async def test_of_each_form_that_a_text_has_there_is_a_sentence(school: School) -> None:
+    assert set(re.findall(r'"pattern": "(.*?)"[,}]', json.dumps(school.app.openapi()))) == {
+        json.dumps(pattern)[1:-1] for pattern in forms.SENTENCES
+    }
+    response = await school.get("/v1/worklist?kind=birth_date_missing&after=xyz")
+    assert response.json()["errors"] == [{"pointer": "query/after", "detail": forms.SENTENCES[forms.AFTER_SUBJECT]}]
 
 
 async def test_an_error_never_repeats_the_offending_value(school: School) -> None:

@@ -8,13 +8,14 @@ from pydantic import Field
 from consent_service.core.clients import Scope
 from consent_service.core.consent import StateName
 from consent_service.operations import asks
+from consent_service.web.bodies import StrictRoute
 from consent_service.web.consents import SubPath
 from consent_service.web.deps import Reader, pseudonym, reads
 from consent_service.web.openapi import READING, Tag
 from consent_service.web.outputs import Instant, Output
 from consent_service.web.problems import documented
 
-router = APIRouter(tags=[Tag.CONSENTS])
+router = APIRouter(route_class=StrictRoute, tags=[Tag.CONSENTS])
 
 
 class TextOut(Output):

@@ -36,14 +36,16 @@ from consent_service.web.authzen_shapes import (
     ResourceSearchIn,
     SubjectSearchIn,
 )
-from consent_service.web.bodies import StrictRoute
+from consent_service.web.bodies import WRONG_MEMBERS, StrictRoute
 from consent_service.web.deps import Asker, Language, Room, asks
-from consent_service.web.openapi import READING, Tag
+from consent_service.web.openapi import KEYED, Tag
 from consent_service.web.problems import documented
 
 
 class AuthzenRoute(StrictRoute):
     """A route on which every fault of the request itself is a 400 (sections 10.1.1, 10.1.2)."""
+
+    ignores_others = True
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's hook."""
@@ -64,7 +66,7 @@ router = APIRouter(route_class=AuthzenRoute, tags=[Tag.AUTHZEN])
 
 
 CheckAsker = Annotated[Asker, asks(Scope.CHECK)]
-PROBLEMS = documented(*READING, "malformed_request", "body_too_large")
+PROBLEMS = documented(*KEYED, "malformed_request", "body_too_large")
 
 
 @router.post(
@@ -180,7 +182,7 @@ def _one(defaults: dict[str, object], item: object, pointer: str) -> Evaluation 
 
 
 def _malformed(found: Sequence[Fault], pointer: str = "") -> MalformedRequest:
-    return MalformedRequest(problems.WRONG_MEMBERS, errors=[Fault(pointer + one.pointer, one.detail) for one in found])
+    return MalformedRequest(WRONG_MEMBERS, errors=[Fault(pointer + one.pointer, one.detail) for one in found])
 
 
 def _count(room: Room, answers: Sequence[Answer]) -> None:

@@ -5,14 +5,17 @@ for it).
 """
 
 import json
-from collections.abc import Callable, Coroutine
-from typing import Any, NoReturn
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import Any, ClassVar, NoReturn
 
 from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 
 from consent_service.core.errors import Fault, InvalidInput, MalformedJson, WrongMediaType
+
+WRONG_MEMBERS = "The request has members that cannot be accepted; see errors."
 
 
 class Body(BaseModel):
@@ -22,20 +25,40 @@ class Body(BaseModel):
 
 
 class StrictRoute(APIRoute):
-    """A route that reads its body by the rules above."""
+    """A route that reads its body by the rules above, and refuses query parameters that it does not have."""
+
+    ignores_others: ClassVar[bool] = False
+    """Whether it takes no notice of those instead."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's hook."""
-        handle = super().get_route_handler()
-        if self.body_field is None:
-            return handle
+        handle, has_body = super().get_route_handler(), self.body_field is not None
+        known = list(_query(self.dependant))
 
         async def handle_strictly(request: Request) -> Response:
-            refuse_other_media_types(request.headers.get("content-type", ""))
-            request._json = parsed(await request.body())  # noqa: SLF001 (where Starlette keeps the parsed body)
+            if not self.ignores_others:
+                _refuse_others(request.query_params, known)
+            if has_body:
+                refuse_other_media_types(request.headers.get("content-type", ""))
+                request._json = parsed(await request.body())  # noqa: SLF001 (where Starlette keeps the parsed body)
             return await handle(request)
 
         return handle_strictly
+
+
+def _query(dependant: Dependant) -> Iterator[str]:
+    """The query parameters of a route, its dependencies' own too."""
+    yield from (one.alias for one in dependant.query_params)
+    for below in dependant.dependencies:
+        yield from _query(below)
+
+
+def _refuse_others(given: Iterable[str], known: Sequence[str]) -> None:
+    """Whoever misspells `dry_run` would publish. Raises InvalidInput."""
+    there = f"there are: {', '.join(known)}" if known else "there is none"
+    told = f"no such query parameter here; {there}"
+    if faults := [Fault(f"query/{name}", told) for name in given if name not in known]:
+        raise InvalidInput(WRONG_MEMBERS, errors=faults)
 
 
 def parsed(body: bytes) -> Any:  # noqa: ANN401 (JSON, on its way to pydantic)

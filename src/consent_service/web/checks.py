@@ -15,24 +15,21 @@ from consent_service.core.instants import to_text
 from consent_service.core.people import Reference
 from consent_service.operations import checks
 from consent_service.operations.checks import Asked, Filtered, PermittedPage
-from consent_service.web import answers, problems
+from consent_service.web import answers, forms, problems
 from consent_service.web.answers import DecisionOut, ReasonOut
 from consent_service.web.auth import with_scope
-from consent_service.web.bodies import Body, StrictRoute
+from consent_service.web.bodies import WRONG_MEMBERS, Body, StrictRoute
 from consent_service.web.deps import Asker, InRoom, Language, Room, asks
 from consent_service.web.edge import Measures, request_id_of
-from consent_service.web.openapi import READING, Tag
+from consent_service.web.openapi import ASKING, READING, Tag
 from consent_service.web.outputs import Instant, Output
 from consent_service.web.problems import Problem, documented
 
 router = APIRouter(route_class=StrictRoute, tags=[Tag.CHECKS])
 
 NDJSON = "application/x-ndjson"
-NAMESPACE = r"^[a-z][a-z0-9_-]{0,31}$"
 LARGEST_BATCH = 1_000
 LARGEST_FILTER = 10_000
-BODY_PROBLEMS = ("malformed_json", "validation_failed", "body_too_large", "unsupported_media_type")
-"""Those that every question with a body can have besides."""
 
 PurposeCode = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -64,7 +61,7 @@ class Malformed:
     def within(self, place: str) -> InvalidInput:
         """The error, each pointer led from the whole body."""
         faults = [Fault(place + fault.pointer, fault.detail) for fault in self.faults]
-        return InvalidInput(problems.WRONG_MEMBERS, errors=faults)
+        return InvalidInput(WRONG_MEMBERS, errors=faults)
 
 
 def _or_malformed(value: Any, read: Callable[[Any], CheckIn]) -> CheckIn | Malformed:  # noqa: ANN401 (JSON, as pydantic hands it over)
@@ -168,7 +165,7 @@ class PermittedOut(Output):
     "/v1/check",
     operation_id="check",
     summary="See whether data may be used, and why",
-    responses=documented(*READING, *BODY_PROBLEMS),
+    responses=documented(*ASKING),
 )
 async def check(
     body: CheckIn, room: InRoom, language: Language, key_hash: Annotated[str, with_scope(Scope.CHECK)]
@@ -193,7 +190,7 @@ def asked(body: CheckIn, room: Room, key_hash: str) -> Asked:
     operation_id="checkBatch",
     summary="Ask many questions at once",
     response_model=BatchOut,
-    responses=documented(*READING, *BODY_PROBLEMS),
+    responses=documented(*ASKING),
 )
 async def batch(
     body: BatchIn, asker: Annotated[Asker, asks(Scope.CHECK)], language: Language, request: Request
@@ -214,7 +211,7 @@ async def batch(
     operation_id="checkFilter",
     summary="See whose data on a list may be used",
     response_model=FilterOut,
-    responses=documented(*READING, *BODY_PROBLEMS),
+    responses=documented(*ASKING),
 )
 async def filter_(body: FilterIn, asker: Annotated[Asker, asks(Scope.CHECK)], language: Language) -> Response:
     """One purpose for up to 10,000 subjects, decided on one snapshot.
@@ -237,15 +234,17 @@ async def filter_(body: FilterIn, asker: Annotated[Asker, asks(Scope.CHECK)], la
     response_class=StreamingResponse,
     responses={
         200: {"description": "One subject a line.", "content": {NDJSON: {"schema": PermittedOut.model_json_schema()}}},
-        **documented(*READING, "client_not_permitted", "purpose_not_found", "validation_failed"),
+        **documented(*READING, "client_not_permitted", "purpose_not_found"),
     },
 )
 async def permitted(
     code: Annotated[str, Path(openapi_examples={"example": {"value": "billing"}})],
     asker: Annotated[Asker, asks(Scope.CHECK)],
-    namespace: Annotated[str | None, Query(pattern=NAMESPACE, description="The default one, if left out.")] = None,
+    namespace: Annotated[
+        str | None, Query(pattern=forms.NAMESPACE, description="The default one, if left out.")
+    ] = None,
     within: Annotated[PurposeCode | None, Query(description="For `concomitant_use` only.")] = None,
-    after: Annotated[str, Query(pattern=r"^(sub_[0-9A-Z]{26})?$", description="Go on behind this `sub_…`.")] = "",
+    after: Annotated[str, Query(pattern=forms.AFTER_SUBJECT, description="Go on behind this `sub_…`.")] = "",
 ) -> StreamingResponse:
     """All permitted subjects of a namespace, as NDJSON: a line each, in the order of their `sub_…`.
 
@@ -321,5 +320,5 @@ def _named(room: Room, subjects: Sequence[str]) -> dict[Reference, str]:
         except InvalidInput as error:
             faults += error.errors
     if faults:
-        raise InvalidInput(problems.WRONG_MEMBERS, errors=faults)
+        raise InvalidInput(WRONG_MEMBERS, errors=faults)
     return named

@@ -9,8 +9,9 @@ from consent_service.core.clients import Client, Scope
 from consent_service.examples import CLIENT
 from consent_service.operations import clients
 from consent_service.operations.clients import CreatedClient, NewClient
+from consent_service.web import forms
 from consent_service.web.bodies import Body, StrictRoute
-from consent_service.web.checks import NAMESPACE, PurposeCode
+from consent_service.web.checks import PurposeCode
 from consent_service.web.consents import Limit
 from consent_service.web.deps import Reader, Writer, changes, reads, writes
 from consent_service.web.openapi import READING, WRITING, Tag
@@ -19,7 +20,7 @@ from consent_service.web.problems import documented
 
 router = APIRouter(route_class=StrictRoute, tags=[Tag.CLIENTS])
 
-NamespaceIn = Annotated[str, Field(pattern=NAMESPACE, examples=["crm"])]
+NamespaceIn = Annotated[str, Field(pattern=forms.NAMESPACE, examples=["crm"])]
 
 
 class ClientIn(Body):
@@ -38,7 +39,7 @@ class ClientIn(Body):
         }
     )
 
-    name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")
+    name: str = Field(min_length=1, max_length=100, pattern=forms.NAME)
     scopes: list[Scope] = Field(min_length=1)
     purposes: list[PurposeCode] = Field(default_factory=list, max_length=100)
     namespaces: list[NamespaceIn] = Field(default_factory=list, max_length=100)
@@ -102,7 +103,7 @@ async def create(body: ClientIn, writer: Annotated[Writer, writes(Scope.CLIENTS_
     "/v1/clients",
     operation_id="listClients",
     summary="See which systems have keys",
-    responses=documented(*READING, "validation_failed"),
+    responses=documented(*READING),
 )
 async def listed(
     reader: Annotated[Reader, reads(Scope.CLIENTS_WRITE)],

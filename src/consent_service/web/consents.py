@@ -198,7 +198,7 @@ async def record(
     "/v1/subjects/{sub}/consents",
     operation_id="readConsents",
     summary="See what a person has agreed to",
-    responses=documented(*READING, "subject_not_found", "validation_failed"),
+    responses=documented(*READING, "subject_not_found"),
 )
 async def states(
     sub: SubPath,
@@ -218,7 +218,7 @@ async def states(
     "/v1/subjects/{sub}/history",
     operation_id="readHistory",
     summary="See everything a person ever said",
-    responses=documented(*READING, "subject_not_found", "validation_failed"),
+    responses=documented(*READING, "subject_not_found"),
 )
 async def history(
     sub: SubPath,

@@ -11,13 +11,14 @@ from consent_service.operations import checks, decisions
 from consent_service.operations.checks import PastAnswer
 from consent_service.operations.decisions import Explained, Replayed
 from consent_service.store.decisions import Record
+from consent_service.web import forms
 from consent_service.web.answers import ReasonOut, reasons_out
 from consent_service.web.bodies import StrictRoute
-from consent_service.web.checks import BODY_PROBLEMS, CheckIn
+from consent_service.web.checks import CheckIn
 from consent_service.web.consents import Limit, SubPath
 from consent_service.web.deps import Language, pseudonym
 from consent_service.web.ledger import Auditor, EntryOut
-from consent_service.web.openapi import READING, Tag
+from consent_service.web.openapi import ASKING, READING, Tag
 from consent_service.web.outputs import Instant, InstantIn, Output
 from consent_service.web.problems import documented
 
@@ -26,7 +27,7 @@ router = APIRouter(route_class=StrictRoute, tags=[Tag.CHECKS])
 DecisionPath = Annotated[
     str, Path(alias="id", description="The decision's `dec_…`.", openapi_examples={"example": {"value": DECISION}})
 ]
-After = Annotated[str, Query(pattern=r"^(dec_[0-9A-Z]{26})?$", description="Go on behind this `dec_…`.")]
+After = Annotated[str, Query(pattern=forms.AFTER_DECISION, description="Go on behind this `dec_…`.")]
 
 
 class RecordOut(Output):
@@ -174,7 +175,7 @@ async def read(decision_id: DecisionPath, auditor: Auditor, language: Language) 
     "/v1/decisions/{id}/parts",
     operation_id="listDecisionParts",
     summary="See the decisions of which a filter's is made",
-    responses=documented(*READING, "decision_not_found", "validation_failed"),
+    responses=documented(*READING, "decision_not_found"),
 )
 async def parts(
     decision_id: DecisionPath, auditor: Auditor, language: Language, after: After = "", limit: Limit = 100
@@ -188,7 +189,7 @@ async def parts(
     "/v1/subjects/{sub}/decisions",
     operation_id="listSubjectDecisions",
     summary="See who asked about a person",
-    responses=documented(*READING, "subject_not_found", "validation_failed"),
+    responses=documented(*READING, "subject_not_found"),
 )
 async def about(
     sub: SubPath, auditor: Auditor, language: Language, after: After = "", limit: Limit = 100
@@ -202,7 +203,7 @@ async def about(
     "/v1/decisions/{id}/replay",
     operation_id="replayDecision",
     summary="Ask the same question again, as of then",
-    responses=documented(*READING, "decision_not_found", "subject_erased", "validation_failed"),
+    responses=documented(*READING, "decision_not_found", "subject_erased"),
 )
 async def replay(decision_id: DecisionPath, auditor: Auditor, language: Language) -> ReplayOut:
     """The same question against the ledger as it was then; the answer has to be the same. Nothing is recorded."""
@@ -213,7 +214,7 @@ async def replay(decision_id: DecisionPath, auditor: Auditor, language: Language
     "/v1/check/as-of",
     operation_id="checkAsOf",
     summary="See what a check in the past would have answered",
-    responses=documented(*READING, *BODY_PROBLEMS),
+    responses=documented(*ASKING),
 )
 async def as_of(body: AsOfIn, auditor: Auditor, language: Language) -> AsOfOut:
     """Derived from the ledger as it was. It says what would have been permitted, and permits nothing now.

@@ -24,6 +24,7 @@ from consent_service.store import idempotency
 from consent_service.store import ledger as ledger_store
 from consent_service.store.db import Database, ReadTx, WriteTx
 from consent_service.store.idempotency import Attempt
+from consent_service.web import forms
 from consent_service.web.auth import with_scope
 from consent_service.web.edge import Measures
 
@@ -83,7 +84,7 @@ IdempotencyKey = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=255,
-        pattern=r"^[\x21-\x7e]+$",
+        pattern=forms.VISIBLE,
         description="Any text of your own, one for each intended write. A repetition with the same key and body gets "
         "the first answer and writes nothing; keys are kept for 7 days.",
     ),

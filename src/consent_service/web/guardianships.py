@@ -9,11 +9,10 @@ from pydantic import ConfigDict, Field, ValidationError, WrapValidator
 
 from consent_service.core.clients import Scope
 from consent_service.core.guardianship import GuardianshipChange, GuardianshipStatus
-from consent_service.examples import GUARDIANSHIP
+from consent_service.examples import CHILD, GUARDIANSHIP
 from consent_service.operations import guardianships
 from consent_service.operations.guardianships import Known, NewGuardianship, Step
 from consent_service.web.bodies import Body, StrictRoute
-from consent_service.web.consents import SubPath
 from consent_service.web.deps import Reader, Room, Writer, pseudonym, reads, writes
 from consent_service.web.openapi import READING, WRITING, Tag
 from consent_service.web.outputs import Instant, InstantIn, Output
@@ -40,6 +39,7 @@ ReferenceIn = Annotated[str, Field(min_length=1, max_length=300, description="`n
 NamePath = Annotated[
     str, Path(description="The guardianship's `gua_…`.", openapi_examples={"example": {"value": GUARDIANSHIP}})
 ]
+WardPath = Annotated[str, Path(description="The child's `sub_…`.", openapi_examples={"example": {"value": CHILD}})]
 CHANGING = documented(*WRITING, "guardianship_not_found")
 
 
@@ -206,7 +206,7 @@ async def unblock(
     summary="See who may speak for a child",
     responses=documented(*READING, "subject_not_found"),
 )
-async def read(sub: SubPath, reader: Annotated[Reader, reads(Scope.PEOPLE_READ)]) -> GuardiansOut:
+async def read(sub: WardPath, reader: Annotated[Reader, reads(Scope.PEOPLE_READ)]) -> GuardiansOut:
     """Everybody who is or was recorded as a guardian, verified or not."""
     return GuardiansOut.model_validate(await reader.run(guardianships.guardians, pseudonym(sub)))
 

@@ -38,7 +38,7 @@ class HandoversOut(Output):
     "/v1/handovers",
     operation_id="forecastHandovers",
     summary="See who comes of age soon",
-    responses=documented(*READING, "validation_failed"),
+    responses=documented(*READING),
 )
 async def forecast(
     reader: Annotated[Reader, reads(Scope.PEOPLE_READ)],

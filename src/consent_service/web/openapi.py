@@ -7,17 +7,16 @@ TITLE = "Consent service"
 PUBLIC = ("too_many_requests", "internal", "unavailable", "ledger_rolled_back")
 """The problems that every operation that asks the database can have."""
 
-READING = ("unauthenticated", "scope_missing", *PUBLIC, "overloaded")
+KEYED = ("unauthenticated", "scope_missing", *PUBLIC, "overloaded")
 """The problems that every operation with a key can have."""
 
-WRITING = (
-    *READING,
-    "malformed_json",
-    "validation_failed",
-    "idempotency_key_reused",
-    "body_too_large",
-    "unsupported_media_type",
-)
+READING = (*KEYED, "validation_failed")
+"""Those of the operations that refuse what they do not know; AuthZEN's ignore it."""
+
+ASKING = (*READING, "malformed_json", "body_too_large", "unsupported_media_type")
+"""Those that every operation with a body can have as well."""
+
+WRITING = (*ASKING, "idempotency_key_reused")
 """Those that every writing operation with a body can have as well."""
 
 

@@ -11,17 +11,18 @@ from consent_service.core.people import Membership, MembershipStatus
 from consent_service.core.policy import SubjectKind
 from consent_service.operations import people
 from consent_service.operations.people import NewSubject, Person, SubjectChange
+from consent_service.web import forms
 from consent_service.web.bodies import Body, StrictRoute
 from consent_service.web.consents import SubPath
 from consent_service.web.deps import Reader, Room, Writer, changes, pseudonym, reads, writes
-from consent_service.web.openapi import READING, WRITING, Tag
+from consent_service.web.openapi import ASKING, READING, WRITING, Tag
 from consent_service.web.outputs import Output
 from consent_service.web.problems import documented
 
 router = APIRouter(route_class=StrictRoute, tags=[Tag.PEOPLE])
 
 IdentifierIn = Annotated[str, Field(min_length=1, max_length=300, examples=["sis:S-1001"])]
-LanguageIn = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", examples=["ja"])]
+LanguageIn = Annotated[str, Field(pattern=forms.LANGUAGE, examples=["ja"])]
 
 
 class MembershipIn(Body):
@@ -109,14 +110,7 @@ class SubjectOut(Output):
     "/v1/subjects/lookup",
     operation_id="lookUpSubject",
     summary="Find a person",
-    responses=documented(
-        *READING,
-        "subject_not_found",
-        "malformed_json",
-        "validation_failed",
-        "body_too_large",
-        "unsupported_media_type",
-    ),
+    responses=documented(*ASKING, "subject_not_found"),
 )
 async def look_up(body: LookupIn, reader: Annotated[Reader, reads(Scope.PEOPLE_READ)]) -> FoundOut:
     """From a number or an address in one of the school's systems to the `sub_…` that the other operations take."""

@@ -12,12 +12,13 @@ from consent_service.lanes import read_in_time
 from consent_service.operations import policies
 from consent_service.store.db import ReadTx
 from consent_service.store.policies import Published
+from consent_service.web.bodies import StrictRoute
 from consent_service.web.deps import InRoom
 from consent_service.web.openapi import PUBLIC, Tag
 from consent_service.web.outputs import Instant, Output
 from consent_service.web.problems import documented
 
-router = APIRouter(tags=[Tag.POLICY])
+router = APIRouter(route_class=StrictRoute, tags=[Tag.POLICY])
 
 
 class WordingOut(Output):
@@ -92,7 +93,7 @@ class VersionsOut(Output):
     "/v1/purposes",
     operation_id="listPurposes",
     summary="See all purposes and their codes",
-    responses=documented(*PUBLIC),
+    responses=documented(*PUBLIC, "validation_failed"),
 )
 async def purposes(room: InRoom) -> PurposesOut:
     """The codes to use in statements and checks."""
@@ -104,7 +105,7 @@ async def purposes(room: InRoom) -> PurposesOut:
     "/v1/purposes/{code}",
     operation_id="readPurpose",
     summary="See one purpose",
-    responses=documented(*PUBLIC, "purpose_not_found"),
+    responses=documented(*PUBLIC, "validation_failed", "purpose_not_found"),
 )
 async def purpose(
     code: Annotated[str, Path(openapi_examples={"example": {"value": "marketing"}})], room: InRoom
@@ -121,7 +122,7 @@ async def purpose(
     "/v1/policy",
     operation_id="readPolicy",
     summary="See the policy in force",
-    responses=documented(*PUBLIC),
+    responses=documented(*PUBLIC, "validation_failed"),
 )
 async def policy_in_force(room: InRoom) -> PolicyOut:
     """The whole catalogue: purposes, wordings, disclosure grounds."""
@@ -132,7 +133,7 @@ async def policy_in_force(room: InRoom) -> PolicyOut:
     "/v1/policy/versions",
     operation_id="listPolicyVersions",
     summary="See all versions of the policy",
-    responses=documented(*PUBLIC),
+    responses=documented(*PUBLIC, "validation_failed"),
 )
 async def versions(room: InRoom) -> VersionsOut:
     """A published version never changes."""
@@ -145,7 +146,7 @@ async def versions(room: InRoom) -> VersionsOut:
     "/v1/policy/versions/{version}",
     operation_id="readPolicyVersion",
     summary="See one version of the policy",
-    responses=documented(*PUBLIC, "policy_version_not_found"),
+    responses=documented(*PUBLIC, "validation_failed", "policy_version_not_found"),
 )
 async def version(
     version: Annotated[str, Path(openapi_examples={"example": {"value": "2026-11-01"}})], room: InRoom

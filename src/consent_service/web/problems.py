@@ -16,14 +16,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from consent_service.core import errors
 from consent_service.core.errors import ConsentError, Fault
 from consent_service.core.publication import NotPublished, Publication
+from consent_service.web.bodies import WRONG_MEMBERS
 from consent_service.web.edge import request_id_of
+from consent_service.web.forms import SENTENCES
 
 _PUBLICATION: TypeAdapter[Publication] = TypeAdapter(Publication)
 
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-WRONG_MEMBERS = "The request has members that cannot be accepted; see errors."
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
+    "malformed_http": Kind(400, "The request is not proper HTTP"),
     "malformed_request": Kind(400, "The request is not a proper AuthZEN request"),
     "malformed_json": Kind(422, "The body is not proper JSON"),
     "validation_failed": Kind(422, "The request has a wrong member"),
@@ -145,7 +147,7 @@ def response(
 
 def faults_of(errors: Sequence[Any]) -> list[Fault]:
     """Pydantic's errors as faults."""
-    return [_fault(one["loc"], one["type"], one["msg"]) for one in errors]
+    return [_fault(one["loc"], one["type"], one["msg"], one.get("ctx", {}).get("pattern", "")) for one in errors]
 
 
 def faults_in(error: ValidationError) -> list[Fault]:
@@ -225,14 +227,25 @@ class Failures:
 _SENTENCES = {
     "missing": "this member is required",
     "extra_forbidden": "no such member here; leave it out",
+    **dict.fromkeys(("date_parsing", "date_from_datetime_parsing"), "a day such as 2026-04-01 is needed here"),
+    **dict.fromkeys(
+        ("datetime_parsing", "datetime_from_date_parsing", "timezone_aware"),
+        "an instant with an offset is needed here, such as 2026-04-01T09:00:00+09:00",
+    ),
 }
 
 
-def _fault(where: Sequence[str | int], kind: str, message: str) -> Fault:
+def _fault(where: Sequence[str | int], kind: str, message: str, pattern: str) -> Fault:
     """A JSON Pointer (RFC 6901) and pydantic's sentence, which does not repeat the value."""
     place, *path = where
-    pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
-    return Fault(pointer if place == "body" else f"{place}{pointer}", _SENTENCES.get(kind, message))
+    at = pointer(*path)
+    told = _SENTENCES.get(kind) or SENTENCES.get(pattern) or message.removeprefix("Value error, ")
+    return Fault(at if place == "body" else f"{place}{at}", told)
+
+
+def pointer(*path: str | int) -> str:
+    """A path of members as a JSON Pointer (RFC 6901)."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
 
 
 def all_errors() -> list[type[ConsentError]]:

@@ -19,7 +19,7 @@ from consent_service.web.checks import PurposeCode
 from consent_service.web.deps import Writer, writes
 from consent_service.web.openapi import WRITING, Tag
 from consent_service.web.outputs import Instant, Output
-from consent_service.web.problems import documented
+from consent_service.web.problems import documented, pointer
 
 router = APIRouter(route_class=StrictRoute, tags=[Tag.POLICY])
 
@@ -88,7 +88,10 @@ async def publish(
     body: PublicationIn,
     writer: Annotated[Writer, writes(Scope.POLICY_WRITE)],
     response: Response,
-    dry_run: Annotated[bool, Query(description="Only say what publishing would do.")] = False,
+    dry_run: Annotated[
+        bool,
+        Query(description="Only say what publishing would do.", openapi_examples={"example": {"value": True}}),
+    ] = False,
 ) -> PublicationOut:
     """First with `dry_run`: it tells what changed, of which leaves you have to say whether the change is material, and
     how many yeses lapse. Then publish, with those in `material` and `editorial` and the number in `confirm_lapses`.
@@ -119,6 +122,5 @@ def _policy(document: dict[str, JsonValue]) -> Policy:
     try:
         return from_document(document, name="policy")
     except PolicyFileError as error:
-        steps = (str(step).replace("~", "~0").replace("/", "~1") for step in ("policy", *error.path))
-        pointer = "".join(f"/{step}" for step in steps)
-        raise InvalidInput("The policy cannot be taken; see errors.", errors=[Fault(pointer, error.sentence)]) from None
+        faults = [Fault(pointer("policy", *one.path), one.sentence) for one in error.wrong]
+        raise InvalidInput("The policy cannot be taken; see errors.", errors=faults) from None

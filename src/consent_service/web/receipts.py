@@ -15,11 +15,12 @@ from consent_service.core.receipt import Receipt, signed
 from consent_service.examples import RECEIPT
 from consent_service.operations import receipts
 from consent_service.web import receipt_page
+from consent_service.web.bodies import StrictRoute
 from consent_service.web.deps import Language, Reader, Room, reads
 from consent_service.web.openapi import READING, Tag
 from consent_service.web.problems import documented
 
-router = APIRouter(tags=[Tag.CONSENTS])
+router = APIRouter(route_class=StrictRoute, tags=[Tag.CONSENTS])
 
 
 class ReceiptForm(StrEnum):
@@ -100,7 +101,7 @@ _ANSWER = {
     response_class=Response,
     responses={
         200: _ANSWER,
-        **documented(*READING, "receipt_not_found", "subject_erased", "validation_failed", "ledger_damaged"),
+        **documented(*READING, "receipt_not_found", "subject_erased", "ledger_damaged"),
     },
 )
 async def read(

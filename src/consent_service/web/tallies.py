@@ -9,12 +9,13 @@ from consent_service.core.clients import Scope
 from consent_service.core.consent import StateName
 from consent_service.operations import tallies
 from consent_service.operations.tallies import Stats
+from consent_service.web.bodies import StrictRoute
 from consent_service.web.deps import Counter, counts
 from consent_service.web.openapi import READING, Tag
 from consent_service.web.outputs import Output
 from consent_service.web.problems import documented
 
-router = APIRouter(tags=[Tag.SERVICE])
+router = APIRouter(route_class=StrictRoute, tags=[Tag.SERVICE])
 
 
 class LeafStatsOut(Output):

@@ -10,6 +10,7 @@ from consent_service.core.clients import Scope
 from consent_service.core.worklist import TO_DO, Item, Work
 from consent_service.operations import worklist
 from consent_service.operations.worklist import Wanted, WorkList
+from consent_service.web import forms
 from consent_service.web.bodies import StrictRoute
 from consent_service.web.checks import PurposeCode
 from consent_service.web.consents import Limit
@@ -55,10 +56,16 @@ class WorkListOut(Output):
 
 
 def _wanted(
-    kind: Annotated[Work | None, Query(description="One kind, by page; without it, the numbers of all.")] = None,
+    kind: Annotated[
+        Work | None,
+        Query(
+            description="One kind, by page; without it, the numbers of all.",
+            openapi_examples={"example": {"value": Work.GUARDIAN_UNVERIFIED}},
+        ),
+    ] = None,
     purpose: Annotated[PurposeCode | None, Query(description="Only the leaves of this purpose.")] = None,
     until: Annotated[date | None, Query(description="The last day of hand-overs; in 90 days, if left out.")] = None,
-    after: Annotated[str, Query(pattern=r"^(sub_[0-9A-Z]{26})?$", description="Go on behind this `sub_…`.")] = "",
+    after: Annotated[str, Query(pattern=forms.AFTER_SUBJECT, description="Go on behind this `sub_…`.")] = "",
     limit: Limit = 100,
 ) -> Wanted:
     return Wanted(kind, purpose, until, after, limit)
@@ -68,7 +75,7 @@ def _wanted(
     "/v1/worklist",
     operation_id="readWorklist",
     summary="See what the office has to do",
-    responses=documented(*READING, "client_not_permitted", "validation_failed"),
+    responses=documented(*READING, "client_not_permitted"),
 )
 async def read(
     wanted: Annotated[Wanted, Depends(_wanted)],
