@@ -25,7 +25,8 @@ from consent_service.store.db import WriteTx
 SUBJECT = "sub_00000000000000000000001001"
 IDENTIFIER, TWICE = Identifier("person", "1001"), Identifier("person", "1002")
 CHILD = "sub_00000000000000000000003001"
-CHILD_IDENTIFIER, FATHER = Identifier("sis", "S-3001"), Identifier("person", "3002")
+CHILD_IDENTIFIER = Identifier("sis", "S-3001")
+FATHER, GRANDMOTHER = Identifier("person", "3002"), Identifier("person", "3003")
 GUARDIANSHIP = guardianship_id(CHILD, 1)
 DECISION = "dec_7ZZZZZZZZZ0000000000001001"  # sorts as the newest, so that retention leaves it alone
 CLIENT = "cli_00000000000000000000001001"
@@ -69,6 +70,7 @@ async def add(tx: WriteTx, *, zone: ZoneInfo) -> None:
             await decisions.record(tx, [answer._replace(id=DECISION)])
     await _add_family(tx, operator, zone)
     await consents.record(tx, [said._replace(subject=TWICE)], zone=zone)
+    await _add_grandmother(tx, operator, said, zone)
 
 
 async def _add_family(tx: WriteTx, operator: Client, zone: ZoneInfo) -> None:
@@ -78,6 +80,15 @@ async def _add_family(tx: WriteTx, operator: Client, zone: ZoneInfo) -> None:
     await people.create(tx, operator, father, zone=zone)
     of_both = NewGuardianship(FATHER, CHILD_IDENTIFIER, "father")
     await guardianships.create(tx, operator, of_both, zone=zone)
+
+
+async def _add_grandmother(tx: WriteTx, operator: Client, said: Call, zone: ZoneInfo) -> None:
+    """A guardian of the child who was verified, and who said yes: till the child comes of age."""
+    await people.create(tx, operator, NewSubject((GRANDMOTHER,)), zone=zone)
+    of_both = NewGuardianship(GRANDMOTHER, CHILD_IDENTIFIER, "grandmother", verified_by="front office")
+    await guardianships.create(tx, operator, of_both, zone=zone)
+    by_her = said._replace(subject=CHILD_IDENTIFIER, role=Role.GUARDIAN, speaker=GRANDMOTHER)
+    await consents.record(tx, [by_her], zone=zone)
 
 
 async def _call(tx: WriteTx, key_hash: str) -> Call:

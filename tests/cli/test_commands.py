@@ -1,6 +1,7 @@
 """The commands, run as people run them."""
 
 import json
+import socket
 from pathlib import Path
 
 import httpx
@@ -46,14 +47,32 @@ def test_with_url_and_key_commands_go_over_http(tmp_path: Path) -> None:
         assert (asked.returncode, asked.stdout.splitlines()[0]) == (1, "no for billing")
         wrong = run(tmp_path, "clients", "create", "y", "--scope", "check", "--purpose", "biling", **remote)
         assert (wrong.returncode, "billing" in wrong.stderr) == (1, True)
-        assert run(tmp_path, "probe", "--url", service.url).returncode == 0
-    assert run(tmp_path, "probe", "--url", service.url).returncode == 1
+        ready = run(tmp_path, "probe", "--url", service.url)
+        assert (ready.returncode, "is ready" in ready.stdout) == (0, True)
+    gone = run(tmp_path, "probe", "--url", service.url)
+    assert (gone.returncode, f"no answer from {service.url}" in gone.stderr) == (1, True)
 
 
 def test_a_check_without_a_server_is_answered_and_exits_by_its_answer(tmp_path: Path) -> None:
     asked = run(tmp_path, "check", "person:1", "billing", "--json")
     assert asked.returncode == 1
     assert json.loads(asked.stdout)["reasons"][0]["code"] == "no_consent_recorded"
+
+
+def test_a_port_that_is_taken_is_a_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = run(tmp_path, "serve", "--port", port)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"error: cannot listen at 127.0.0.1, port {port}: ")
+    assert "Traceback" not in refused.stderr
+
+
+def test_on_a_narrow_screen_ids_are_whole(tmp_path: Path) -> None:
+    made = json.loads(run(tmp_path, "clients", "create", "crm", "--scope", "check", "--json").stdout)
+    assert made["id"] in run(tmp_path, "clients", "list", COLUMNS="60").stdout
+    kid = json.loads(run(tmp_path, "keys", "list", "--json").stdout)[0]["kid"]
+    assert kid in run(tmp_path, "keys", "list", COLUMNS="60").stdout
 
 
 def test_a_mistake_is_a_sentence_never_a_trace(tmp_path: Path) -> None:

@@ -30,8 +30,13 @@ def test_a_dry_run_then_publishing_without_a_server(tmp_path: Path) -> None:
     assert dry.returncode == 0, dry.stderr
     assert "reworded: surveys.analysis" in dry.stdout
     assert "--material surveys.analysis or --editorial surveys.analysis" in dry.stdout
+    assert "--confirm-lapses" not in dry.stdout
     refused = run(tmp_path, "policy", "publish", file)
-    assert (refused.returncode, "surveys.analysis" in refused.stderr) == (1, True)
+    assert (refused.returncode, "--material: surveys.analysis" in refused.stderr) == (1, True)
+    misspelt = run(tmp_path, "policy", "publish", file, "--dry-run", "--material", "surveys.analysys")
+    assert (misspelt.returncode, "--material: the policy has no purpose" in misspelt.stderr) == (1, True)
+    said = run(tmp_path, "policy", "publish", file, "--dry-run", "--material", "surveys.analysis")
+    assert said.stdout.splitlines()[-1] == "To publish it: --confirm-lapses 0"
     done = run(tmp_path, "policy", "publish", file, "--material", "surveys.analysis", "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)

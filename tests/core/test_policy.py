@@ -107,16 +107,25 @@ def test_a_wrong_file_is_refused_with_its_name_a_line_and_a_sentence(old: str, n
     wrong = TEXT.replace(old, new, 1)
     with pytest.raises(PolicyFileError) as refused:
         parse(wrong, name="wrong.yaml", source_text=SOURCE)
-    assert refused.value.line
-    assert str(refused.value).startswith(f"wrong.yaml:{refused.value.line}: ")
-    assert told in refused.value.sentence
+    for one, line in zip(refused.value.wrong, str(refused.value).splitlines(), strict=True):
+        assert one.line
+        assert line == f"wrong.yaml:{one.line}: {one.sentence}"
+    assert told in str(refused.value)
 
 
 def test_the_line_is_the_lines_where_it_is_wrong() -> None:
     line = next(n for n, text in enumerate(TEXT.splitlines(), 1) if text.strip() == "basis: consent")
     with pytest.raises(PolicyFileError) as refused:
         parse(TEXT.replace("basis: consent", "basis: hope", 1), name="wrong.yaml")
-    assert refused.value.line == line
+    assert [one.line for one in refused.value.wrong] == [line]
+
+
+def test_each_wrong_place_is_told_in_the_order_of_the_file() -> None:
+    with pytest.raises(PolicyFileError) as refused:
+        parse(TEXT.replace("basis: consent", "basis: hope", 2).replace("number: 1", "number: 0", 1), name="wrong.yaml")
+    told = [one.sentence.split(":")[0] for one in refused.value.wrong]
+    assert told == ["`number`", "`basis`", "`basis`"]
+    assert [one.line for one in refused.value.wrong] == sorted(one.line or 0 for one in refused.value.wrong)
 
 
 def test_an_empty_file_is_refused() -> None:

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from consent_service.app import StartFault
 from consent_service.cli import checks, clients, decisions, demo, keys, policies, rebuild, service, verify  # noqa: F401 (each adds its commands)
-from consent_service.cli.commands import app
+from consent_service.cli.commands import app, in_words
 from consent_service.cli.remote import RemoteProblem
 from consent_service.core.errors import ConsentError
 from consent_service.core.keys import KeyFault
@@ -28,6 +28,5 @@ def main() -> None:
         errors.print(f"[bold red]error:[/] {fault}", highlight=False)
         sys.exit(_FAILED)
     except ConsentError as error:
-        told = "; ".join(f"{fault.pointer.lstrip('/')}: {fault.detail}" for fault in error.errors)
-        errors.print(f"[bold red]{error.code}:[/] {told or error.detail}", highlight=False)
+        errors.print(f"[bold red]{error.code}:[/] {in_words(error.errors) or error.detail}", highlight=False)
         sys.exit(_FAILED)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 from pydantic import JsonValue, TypeAdapter
-from rich.table import Table
+from rich.table import Column, Table
 
 from consent_service.cli import remote
 from consent_service.cli.commands import AsJson, app, console, reading, writing
@@ -54,7 +54,7 @@ def listed(as_json: AsJson = False) -> None:
     if as_json:
         console.print_json(json.dumps([item.model_dump(mode="json") for item in items]))
         return
-    table = Table("id", "name", "scopes", "purposes", "namespaces", "state")
+    table = Table(Column("id", no_wrap=True), "name", "scopes", "purposes", "namespaces", "state", box=None)
     for item in items:
         state = "revoked" if item.revoked_at else f"until {to_text(item.expires_at)}" if item.expires_at else "live"
         table.add_row(

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, nullcontext
 from typing import Annotated, TypeVar
 
@@ -12,6 +12,7 @@ from rich.console import Console
 
 from consent_service import keys
 from consent_service.app import StartFault, look_back, running, utc_now
+from consent_service.core.errors import Fault
 from consent_service.lanes import read_alone, write_alone
 from consent_service.operations import keys as operations
 from consent_service.settings import Settings
@@ -30,6 +31,27 @@ app = typer.Typer(
 console = Console(soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+_OPTIONS = {
+    "confirm_lapses": "--confirm-lapses",
+    "editorial": "--editorial",
+    "material": "--material",
+    "namespaces": "--namespace",
+    "purposes": "--purpose",
+    "scopes": "--scope",
+    "within": "--within",
+}
+
+
+def in_words(faults: Iterable[Fault]) -> str:
+    """What is wrong, on one line: a member that the command line has an option for by the option's name."""
+    return "; ".join(f"{_place(fault.pointer)}: {fault.detail}" for fault in faults)
+
+
+def _place(pointer: str) -> str:
+    first, _, rest = pointer.lstrip("/").partition("/")
+    return _OPTIONS.get(first, f"{first}/{rest}" if rest else first)
 
 
 def run(work: Coroutine[object, object, Result]) -> Result:

@@ -44,7 +44,7 @@ def listed(as_json: AsJson = False) -> None:
     if as_json:
         console.print_json(json.dumps(items))
         return
-    table = Table("use", Column("kid", overflow="fold"), "state", "since", "held")
+    table = Table("use", Column("kid", no_wrap=True), "state", "since", "held", box=None)
     for item in items:
         table.add_row(*(str(cell) if not isinstance(cell, bool) else "yes" if cell else "no" for cell in item.values()))
     console.print(table)

@@ -15,7 +15,7 @@ from consent_service.core import publication
 from consent_service.core.instants import to_text
 from consent_service.core.policy import Policy, Purpose, Source
 from consent_service.core.policy_file import parse, to_document
-from consent_service.core.policy_yaml import PolicyFileError
+from consent_service.core.policy_yaml import PolicyFileError, WrongPlace
 from consent_service.core.publication import Declared, Publication
 from consent_service.operations import policies, publications
 from consent_service.operations.publications import Proposal
@@ -80,7 +80,7 @@ def _source(file: Path, source: Source) -> bytes:
         return beside.read_bytes()
     if source.file == SOURCE:
         return shipped_source()
-    raise PolicyFileError(str(file), None, f"its source text {source.file} does not lie beside it")
+    raise PolicyFileError(str(file), WrongPlace(None, f"its source text {source.file} does not lie beside it"))
 
 
 def _publish_here(settings: Settings, proposal: Proposal, *, dry_run: bool) -> Publication:
@@ -114,10 +114,11 @@ def _told(told: Publication) -> Iterator[str]:
     yield f"Compared with {told.compared_with}:" if told.compared_with else "It is the first."
     yield from (f"  {line}" for line in publication.in_words(told.diff))
     yield from (f"  {version} will never take effect" for version in told.replaces)
-    for leaf, lapsing in told.lapses.items():
-        yield f"  {lapsing} yeses to {leaf} lapse"
-    if told.index is None:
+    yield from (f"  lapsing yeses to {leaf}: {count}" for leaf, count in told.lapses.items())
+    if told.undeclared:
         yield from (f"  say of {leaf}: --material {leaf} or --editorial {leaf}" for leaf in told.undeclared)
+        yield "Until that is said, each of them is counted as material. Say it, and run this again."
+    elif told.index is None:
         yield f"To publish it: --confirm-lapses {told.confirm_lapses}"
 
 

@@ -3,6 +3,8 @@
 import httpx
 from pydantic import JsonValue, TypeAdapter
 
+from consent_service.cli.commands import in_words
+from consent_service.core.errors import Fault
 from consent_service.settings import Settings
 
 _JSON: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
@@ -41,9 +43,6 @@ def ask(
 
 def _told(status: int, problem: dict[str, JsonValue]) -> str:
     wrong = problem.get("errors")
-    members = (
-        [f"{one['pointer']}: {one['detail']}" for one in wrong if isinstance(one, dict)]
-        if isinstance(wrong, list)
-        else []
-    )
-    return f"{status} {problem.get('code', '')}: {'; '.join(members) or problem.get('detail', 'no detail')}"
+    listed = wrong if isinstance(wrong, list) else []
+    told = in_words(Fault(str(one["pointer"]), str(one["detail"])) for one in listed if isinstance(one, dict))
+    return f"{status} {problem.get('code', '')}: {told or problem.get('detail', 'no detail')}"

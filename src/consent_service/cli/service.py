@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from contextlib import nullcontext
 from typing import Annotated, TypedDict
@@ -13,7 +14,7 @@ import typer
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from consent_service.app import create_app, first_client_key_file, running, settle, utc_now
+from consent_service.app import StartFault, create_app, first_client_key_file, running, settle, utc_now
 from consent_service.cli.commands import app, console, run
 from consent_service.keys import load
 from consent_service.settings import Settings
@@ -59,7 +60,7 @@ def serve(
         workers=workers,
         **_MANNER,
     )
-    _Workers(config, sockets=[config.bind_socket()]).run()
+    _Workers(config, sockets=[_bound(host, port)]).run()
 
 
 class _Workers(Multiprocess):
@@ -79,15 +80,30 @@ async def _prepare(settings: Settings, *, with_examples: bool) -> None:
 
 async def _serve_here(settings: Settings, host: str, port: int, *, with_examples: bool, show_key: bool) -> None:
     async with running(settings, with_examples=with_examples) as service:
+        listening = _bound(host, port)
         config = uvicorn.Config(create_app(settings, service), host=host, port=port, **_MANNER)
         server = uvicorn.Server(config)
-        serving = asyncio.create_task(server.serve())
+        serving = asyncio.create_task(server.serve([listening]))
         while not server.started and not serving.done():  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.02)
         settle()
         if server.started:
-            _welcome(settings, f"http://{host}:{port}", show_key=show_key or sys.stdout.isatty())
+            _welcome(settings, f"http://{host}:{listening.getsockname()[1]}", show_key=show_key or sys.stdout.isatty())
         await serving
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket at the address, for this process and its children. Raises StartFault."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        told = f"cannot listen at {host}, port {port}: {error.strerror or error}; take another with --port or --host"
+        raise StartFault(told) from None
+    bound.set_inheritable(True)
+    return bound
 
 
 def _welcome(settings: Settings, url: str, *, show_key: bool) -> None:
@@ -136,10 +152,12 @@ def probe(
 ) -> None:
     """Exit 0 if the service is ready, 1 if not; for a container's health check."""
     try:
-        ready = httpx.get(f"{url}/readyz", timeout=5).is_success
-    except httpx.HTTPError:
-        ready = False
-    raise typer.Exit(0 if ready else 1)
+        answer = httpx.get(f"{url}/readyz", timeout=5)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise StartFault(f"no answer from {url}: {str(error) or type(error).__name__}") from None
+    if not answer.is_success:
+        raise StartFault(f"the service at {url} is not ready: {answer.text}")
+    console.print(f"The service at {url} is ready.", highlight=False)
 
 
 @app.command()

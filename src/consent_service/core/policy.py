@@ -184,6 +184,13 @@ class Policy:
         alike = difflib.get_close_matches(code, self._by_code, n=3, cutoff=0.5)
         return tuple(dict.fromkeys([*ending, *alike]))[:3]
 
+    def unknown(self, code: str) -> str:
+        """The sentence for a code that it does not have."""
+        nearest = self.nearest(code)
+        return "the policy has no purpose of this code; " + (
+            f"the nearest are {', '.join(nearest)}" if nearest else "GET /v1/purposes lists them"
+        )
+
     def kind_of(self, namespace: str) -> SubjectKind:
         """What a person in this namespace is, if nobody says; in an unlisted one a student, the careful choice."""
         return self.namespaces.get(namespace, SubjectKind.STUDENT)

@@ -4,7 +4,7 @@ The same shape as plain JSON is what is published, hashed and stored (`to_docume
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Annotated, Self
 
@@ -37,7 +37,7 @@ from consent_service.core.policy import (
     Text,
     Wording,
 )
-from consent_service.core.policy_yaml import JsonObject, Path, PolicyFileError, line_of, located
+from consent_service.core.policy_yaml import JsonObject, Path, PolicyFileError, WrongPlace, line_of, located
 
 _Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 _LONGEST_CODE = 200
@@ -182,7 +182,7 @@ class _File(_Node):
 def parse(text: str, *, name: str, source_text: bytes | None = None) -> Policy:
     """Read a policy file. `source_text` is the text that the file names as its source, to be held against it.
 
-    Raises PolicyFileError with the file's name, the line and a sentence.
+    Raises PolicyFileError with the file's name, and the line and a sentence for each wrong place.
     """
     document, lines = located(text, name=name)
     return _policy(document, name, lines, source_text)
@@ -249,13 +249,17 @@ def _policy(document: JsonValue, name: str, lines: Mapping[Path, int], source_te
     try:
         read = _File.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        path = first["loc"]
-        sentence = _sentence(path, first["type"], first["msg"])
-        raise PolicyFileError(name, line_of(path, lines), sentence, path) from None
-    for path, sentence in (*_duplicates(read), *_unsorted(read), *_strayed(read, source_text)):
-        raise PolicyFileError(name, line_of(path, lines), sentence, path)
+        found = [(one["loc"], _sentence(one["loc"], one["type"], one["msg"])) for one in error.errors()]
+        raise PolicyFileError(name, *_places(found, lines)) from None
+    if wrong := [*_duplicates(read), *_unsorted(read), *_strayed(read, source_text)]:
+        raise PolicyFileError(name, *_places(wrong, lines))
     return read.made()
+
+
+def _places(wrong: Iterable[tuple[Path, str]], lines: Mapping[Path, int]) -> list[WrongPlace]:
+    """In the order of the file."""
+    found = [WrongPlace(line_of(path, lines), sentence, path) for path, sentence in wrong]
+    return sorted(found, key=lambda one: one.line or 0)
 
 
 def _duplicates(read: _File) -> Iterator[tuple[Path, str]]:
@@ -306,6 +310,10 @@ def _strayed(read: _File, source_text: bytes | None) -> Iterator[tuple[Path, str
     if hashlib.sha256(source_text).hexdigest() != read.source.sha256:
         yield ("source", "sha256"), f"this is not the SHA-256 of {read.source.file}"
     source = source_text.decode()
+    sentence = (
+        f"this wording does not stand in {read.source.file}; copy it character for character, or put the new text "
+        "beside this file, with its name and SHA-256 in `source`, or leave `source` out"
+    )
     wordings: list[tuple[Path, str]] = [
         *((("purposes", i, "wording", "en"), purpose.wording.en) for i, purpose in enumerate(read.purposes)),
         *(
@@ -315,7 +323,7 @@ def _strayed(read: _File, source_text: bytes | None) -> Iterator[tuple[Path, str
     ]
     for path, wording in wordings:
         if wording not in source:
-            yield path, f"this wording does not stand in {read.source.file}; copy it character for character"
+            yield path, sentence
 
 
 _SENTENCES = {

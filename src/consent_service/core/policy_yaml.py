@@ -1,6 +1,7 @@
 """YAML as plain JSON values, and the line of each: so that whoever wrote the file is told where it is wrong."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import yaml
 from pydantic import JsonValue
@@ -10,15 +11,21 @@ Path = tuple[str | int, ...]
 """The members that lead to a value, from the root."""
 
 
-class PolicyFileError(ValueError):
-    """A policy that cannot be taken: where it is wrong, by line and by the path of members, and what would be right."""
+class WrongPlace(NamedTuple):
+    """Where a policy is wrong, by line and by the path of members, and what would be right."""
 
-    def __init__(self, name: str, line: int | None, sentence: str, path: Path = ()) -> None:
-        super().__init__(f"{name}:{line}: {sentence}" if line else f"{name}: {sentence}")
-        self.name = name
-        self.line = line
-        self.sentence = sentence
-        self.path = path
+    line: int | None
+    sentence: str
+    path: Path = ()
+
+
+class PolicyFileError(ValueError):
+    """A policy that cannot be taken: every place where it is wrong, as far as can be told at once."""
+
+    def __init__(self, name: str, *wrong: WrongPlace) -> None:
+        told = (f"{name}:{one.line}: {one.sentence}" if one.line else f"{name}: {one.sentence}" for one in wrong)
+        super().__init__("\n".join(told))
+        self.wrong = wrong
 
 
 def located(text: str, *, name: str) -> tuple[JsonValue, Mapping[Path, int]]:
@@ -41,7 +48,7 @@ def line_of(path: Path, lines: Mapping[Path, int]) -> int | None:
 def _plain(name: str, node: yaml.Node | None, path: Path, lines: dict[Path, int]) -> JsonValue:
     """The YAML node as plain JSON, each member's line noted. A scalar stays text unless it is a number or a boolean."""
     if node is None:
-        raise PolicyFileError(name, None, "the file is empty")
+        raise PolicyFileError(name, WrongPlace(None, "the file is empty"))
     line = node.start_mark.line + 1
     lines.setdefault(path, line)
     if isinstance(node, yaml.MappingNode):
@@ -56,7 +63,7 @@ def _mapping(name: str, node: yaml.MappingNode, path: Path, lines: dict[Path, in
     for key_node, value_node in node.value:
         key, line = str(key_node.value), key_node.start_mark.line + 1
         if key in made:
-            raise PolicyFileError(name, line, f"`{key}` stands here twice; keep one")
+            raise PolicyFileError(name, WrongPlace(line, f"`{key}` stands here twice; keep one"))
         lines[(*path, key)] = line
         made[key] = _plain(name, value_node, (*path, key), lines)
     return made
@@ -75,11 +82,10 @@ def _scalar(name: str, node: yaml.Node, line: int) -> JsonValue:
             case _:
                 return text
     except (KeyError, ValueError):
-        raise PolicyFileError(
-            name, line, f"write {text} as a plain number, true or false, or put it in quotes"
-        ) from None
+        told = f"write {text} as a plain number, true or false, or put it in quotes"
+        raise PolicyFileError(name, WrongPlace(line, told)) from None
 
 
 def _not_yaml(name: str, error: yaml.YAMLError) -> PolicyFileError:
-    mark = getattr(error, "problem_mark", None)
-    return PolicyFileError(name, mark and mark.line + 1, f"this is not YAML: {getattr(error, 'problem', 'unreadable')}")
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", "unreadable")
+    return PolicyFileError(name, WrongPlace(mark and mark.line + 1, f"this is not YAML: {problem}"))

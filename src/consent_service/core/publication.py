@@ -149,11 +149,13 @@ def undeclared(changes: Diff, declared: Declared) -> tuple[str, ...]:
     return tuple(leaf for leaf in changes.to_declare if leaf not in said)
 
 
-def wrong_names(changes: Diff, declared: Declared) -> Iterator[Fault]:
-    """What the publisher names and may not: a leaf that did not change, or that is said to be both."""
+def wrong_names(after: Policy, changes: Diff, declared: Declared) -> Iterator[Fault]:
+    """What the publisher names and may not: no leaf, one that did not change, or one that is said to be both."""
     for member, names in (("material", declared.material), ("editorial", declared.editorial)):
         for position, name in enumerate(names):
-            if name not in changes.changed:
+            if after.find(name) is None:
+                yield Fault(f"/{member}/{position}", after.unknown(name))
+            elif name not in changes.changed:
                 yield Fault(f"/{member}/{position}", "this leaf did not change; name only leaves that did")
             elif member == "editorial" and name in declared.material:
                 yield Fault(f"/{member}/{position}", "this leaf is named as material, too; it is one or the other")

@@ -50,16 +50,8 @@ async def purpose(tx: ReadTx, code: str) -> tuple[Published, Purpose]:
     current = await in_force(tx)
     found = current.policy.find(code)
     if found is None:
-        raise PurposeNotFound(unknown_purpose(current.policy, code))
+        raise PurposeNotFound(current.policy.unknown(code))
     return current, found
-
-
-def unknown_purpose(policy: Policy, code: str) -> str:
-    """The sentence for a code that the policy does not have."""
-    nearest = policy.nearest(code)
-    return "the policy has no purpose of this code; " + (
-        f"the nearest are {', '.join(nearest)}" if nearest else "GET /v1/purposes lists them"
-    )
 
 
 def _published_body(policy: Policy, at: datetime, effective_at: datetime) -> ledger.PolicyPublished:

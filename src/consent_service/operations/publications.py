@@ -146,7 +146,7 @@ def _refuse_wrong(proposal: Proposal, versions: Sequence[Published], told: Publi
         raise PolicyVersionTaken("This version was published already and never changes; give yours a new name.", told)
     policy, declared = proposal.policy, proposal.declared
     faults = [
-        *publication.wrong_names(told.diff, declared),
+        *publication.wrong_names(policy, told.diff, declared),
         *publication.wrong_numbers(policy, _numbered(proposal, versions)),
         *_wrong_day(policy, zone),
     ]

@@ -10,7 +10,6 @@ from consent_service.core.errors import ClientNotPermitted, InvalidInput
 from consent_service.core.instants import local_date
 from consent_service.core.policy import Policy, Purpose
 from consent_service.core.worklist import FINDINGS, Item, Terms, Work
-from consent_service.operations import policies
 from consent_service.operations.checks import policy_of
 from consent_service.operations.people import AT_ONCE, seen_in_turns
 from consent_service.store import projection, worklist
@@ -105,7 +104,7 @@ def _leaves(policy: Policy, client: Client, purpose: str | None) -> tuple[Purpos
         return tuple(leaf for leaf in policy.leaves if client.may_ask_for(leaf.code))
     found = policy.find(purpose)
     if found is None:
-        raise InvalidInput.at("query/purpose", policies.unknown_purpose(policy, purpose))
+        raise InvalidInput.at("query/purpose", policy.unknown(purpose))
     if not client.may_ask_for(purpose):
         raise ClientNotPermitted("This client is not registered for this purpose.")
     return found.leaves
