@@ -386,9 +386,9 @@ def test_a_served_process_takes_new_keys_on_sighup_under_load(
     assert set(statuses) == {200, 201}
 
 
-async def _until(is_so: Callable[[], bool]) -> None:
+async def _until(wanted: int, there: Callable[[], int]) -> None:
     async with asyncio.timeout(30):
-        while not is_so():  # noqa: ASYNC110 (another process has no event for it)
+        while there() < wanted:  # noqa: ASYNC110 (another process has no event for it)
             await asyncio.sleep(0.01)
 
 
@@ -415,8 +415,8 @@ async def _through_rotations(service: Serving, settings: Settings, key: str) -> 
                 keys.add(settings, use, os.urandom)
             service.process.send_signal(signal.SIGHUP)
             more = len(statuses) + 100
-            await _until(lambda told=count: service.log.read_text().count("keys were read again") == told)
-            await _until(lambda wanted=more: len(statuses) >= wanted)  # some before it, some after
+            await _until(count, lambda: service.log.read_text().count("keys were read again"))
+            await _until(more, statuses.__len__)  # some before it, some after
         stop.set()
     return statuses
 
