@@ -93,16 +93,25 @@ async def test_a_server_that_may_lose_what_it_acknowledged_is_not_ready(school: 
         assert told in answer.json()["detail"]
 
 
-async def test_a_commit_that_no_standby_confirmed_is_not_acknowledged(school: School, own_postgres: Postgres) -> None:
-    """PostgreSQL reports such a COMMIT as done, with a mere warning, when its wait is cancelled."""
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/consents", statements("person:1", ("billing", "withdraw"))),
+        ("/v1/check", {"subject": "person:1", "purpose": "billing"}),
+    ],
+)
+async def test_a_commit_that_no_standby_confirmed_is_not_acknowledged(
+    school: School, own_postgres: Postgres, path: str, body: dict[str, object]
+) -> None:
+    """PostgreSQL reports such a commit as done, with a mere warning, when its wait is cancelled."""
     own_postgres.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
     own_postgres.sql("SELECT pg_reload_conf()")
-    statement = asyncio.create_task(school.say("person:1", ("billing", "withdraw")))
+    asked = asyncio.create_task(school.post(path, body))
     superuser = await asyncpg.connect(own_postgres.url())
-    while not statement.done():
+    while not asked.done():
         await superuser.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
     await superuser.close()
-    answer = await statement
+    answer = await asked
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
     assert "standby" in answer.json()["detail"]
 

@@ -1,5 +1,6 @@
 """The table of clients."""
 
+import functools
 import json
 import logging
 from collections.abc import Collection, Mapping
@@ -21,23 +22,39 @@ logger = logging.getLogger(__name__)
 
 def from_row(tx: ReadTx, row: Row[Any]) -> Client:
     """A row of the table, or of a query that has its columns."""
-    return _from_cells(tx, row._mapping, row.seal)
+    cells = row._mapping
+    return _client(cells) if is_true(tx, cells, row.seal) else _untrusted(tx, cells)
 
 
 def from_json(tx: ReadTx, text: str, seal: bytes | None) -> Client:
     """A row of the table as one JSON object."""
+    row, message = _read(text)
+    return _client_in(text) if _is_sealed(tx, row, message, seal) else _untrusted(tx, row)
+
+
+@functools.lru_cache(maxsize=1024)
+def _read(text: str) -> tuple[Cells, bytes | None]:
+    """The row, and what its seal is over; None for a row that we cannot have written."""
     row = json.loads(text)
     try:
         row |= {name: _instant(row[name]) for name in ("expires_at", "revoked_at", "created_at")}
     except ValueError:
-        seal = None  # we write no such instants
-    return _from_cells(tx, row, seal)
+        return row, None
+    return row, seals.client_message(row)
 
 
-def _from_cells(tx: ReadTx, row: Cells, seal: bytes | None) -> Client:
-    """The client, if its row is true; else one who may nothing, whatever the row says."""
-    if not is_true(tx, row, seal):
-        return Client(row["id"], row["name"], frozenset(), (), (), None, None, tx.now, trusted=False)
+@functools.lru_cache(maxsize=1024)
+def _client_in(text: str) -> Client:
+    """The client whose row was found to be true."""
+    return _client(_read(text)[0])
+
+
+def _untrusted(tx: ReadTx, row: Cells) -> Client:
+    """A client who may nothing, whatever the row says."""
+    return Client(row["id"], row["name"], frozenset(), (), (), None, None, tx.now, trusted=False)
+
+
+def _client(row: Cells) -> Client:
     return Client(
         row["id"],
         row["name"],
@@ -52,7 +69,11 @@ def _from_cells(tx: ReadTx, row: Cells, seal: bytes | None) -> Client:
 
 def is_true(tx: ReadTx, row: Cells, seal: bytes | None) -> bool:
     """Whether a client's row is what we wrote."""
-    true = seal is not None and tx.keyring.is_sealed(seals.client_message(row), seal)
+    return _is_sealed(tx, row, seals.client_message(row), seal)
+
+
+def _is_sealed(tx: ReadTx, row: Cells, message: bytes | None, seal: bytes | None) -> bool:
+    true = seal is not None and message is not None and tx.keyring.is_sealed(message, seal)
     if not true:
         tx.trust.untrusted += 1
         logger.error("record_untrusted: the row of client %s fails its seal", row["id"])
