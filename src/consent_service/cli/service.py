@@ -124,24 +124,34 @@ def _welcome(settings: Settings, url: str, *, show_key: bool) -> None:
 
 
 @app.command()
-def migrate() -> None:
+def migrate(
+    grant_to: Annotated[
+        str | None, typer.Option(help="The role on PostgreSQL that the service has; it gets the rights it needs.")
+    ] = None,
+) -> None:
     """Bring the database to this version's schema."""
     settings = Settings()
     file = db.sqlite_path(settings.database)
+    if file and grant_to:
+        raise typer.BadParameter("an embedded database has no roles")
     with lock.held(file) if file else nullcontext():
-        unsealed = run(_migrate(settings))
+        unsealed = run(_migrate(settings, grant_to))
     console.print(f"The database is at migration {schema.head()}.", highlight=False)
     if unsealed:
         console.print("Its rows have no seals yet, so every check is a no; run now: consent-service rebuild")
 
 
-async def _migrate(settings: Settings) -> bool:
+async def _migrate(settings: Settings, role: str | None) -> bool:
     """Migrate, and answer whether rows are there that have no seals."""
     database = db.opened(settings.database, load(settings, lambda n: bytes(n)).keyring, utc_now)
     try:
         await schema.migrate(database)
+        if role is not None:
+            await schema.grant(database, role)
         async with database.read() as tx:
             return await seals.are_missing(tx)
+    except schema.RoleFault as fault:
+        raise typer.BadParameter(str(fault)) from None
     finally:
         await database.dispose()
 
