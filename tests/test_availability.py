@@ -71,6 +71,19 @@ async def test_a_stopped_database_is_503_at_once_and_recovers(
     assert (await school.said("person:2", ("billing", "grant")))["entries"]
 
 
+async def test_after_a_restart_one_request_finds_it_out_and_not_one_for_each_connection(
+    school: School, own_postgres: Postgres
+) -> None:
+    await asyncio.gather(*(school.get("/v1/policy") for _ in range(8)))  # one idle connection for each
+    own_postgres.stop()
+    own_postgres.start()
+    checks = [{"subject": "person:1", "purpose": "billing"}] * 12
+    for path in ("/v1/check", "/v1/subjects/lookup"):
+        answers = [await school.post(path, body if path == "/v1/check" else {"subject": "person:1"}) for body in checks]
+        assert [answer.status_code for answer in answers].count(503) <= 1
+        assert answers[-1].status_code == 200
+
+
 async def test_a_frozen_database_is_503_within_two_seconds_and_recovers(school: School, own_postgres: Postgres) -> None:
     await asyncio.gather(*(school.get("/v1/policy") for _ in range(8)))  # one idle connection for each
     own_postgres.signal_all(signal.SIGSTOP)

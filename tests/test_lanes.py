@@ -89,6 +89,18 @@ async def test_a_caller_who_cannot_be_told_keeps_nobody_else_from_the_answer(
     assert (lane.inside, "could not be told" in caplog.text) == (0, True)
 
 
+async def test_answers_that_are_not_as_many_as_the_questions_are_nobodys(school: School) -> None:
+    turnstile = Turnstile()
+
+    async def short(tx: WriteTx, items: Sequence[int]) -> Sequence[int | ConsentError]:
+        return (await turnstile(tx, items))[: 1 if len(items) > 1 else None]
+
+    lane: Lane[int, int] = Lane(school.service.database.write, short)
+    answers = await asyncio.gather(*(lane.ask(n) for n in range(3)), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [RuntimeError] * 3
+    assert await lane.ask(4) == 40
+
+
 async def test_a_full_lane_refuses_at_once_and_then_goes_on(school: School) -> None:
     turnstile = Turnstile()
     turnstile.gate.clear()

@@ -170,7 +170,10 @@ class Lane(Generic[Item, Answer]):
 
     async def _in_one_transaction(self, items: Sequence[Item]) -> Sequence[Answer | ConsentError]:
         async with self._begin() as tx:
-            return await self._operation(tx, items)
+            answers = await self._operation(tx, items)
+            if len(answers) != len(items):
+                raise RuntimeError(f"{len(answers)} answers to {len(items)}: nobody can be told which is whose")
+            return answers
 
 
 def _settle(caller: "asyncio.Future[Answer]", answer: Answer | Exception) -> None:

@@ -9,9 +9,10 @@ from typing import cast
 import pytest
 
 from consent_service.app import create_app
+from consent_service.web import wire
 from consent_service.web.wire import OneWrite, Protocol
 from tests.listening import listening, until
-from tests.school import School
+from tests.school import School, statements
 from tests.wire import Request
 
 pytestmark = pytest.mark.anyio
@@ -202,3 +203,97 @@ async def test_who_waits_for_an_answer_is_not_taken_for_idle_after_one_that_came
         assert protocol.timeout_keep_alive_task is None
         assert [(await heard(reader))[0] for _ in range(2)] == [401, 200]
         assert protocol.timeout_keep_alive_task is not None
+
+
+@pytest.mark.parametrize("apart", [False, True])
+async def test_an_upgrade_that_some_clients_wish_for_is_ignored(school: School, apart: bool) -> None:
+    """As curl --http2 and Java's client do; the body is the request's, whatever it looks like."""
+    wish = b"\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQ\r\nHost"
+    head, _, body = CHECK.encoded(school.key).replace(b"\r\nHost", wish, 1).partition(b"\r\n\r\n")
+    hidden = b"GET /v1/policy HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    hiding = Request("/v1/check", {}).encoded(school.key).replace(b"\r\nHost", wish, 1).partition(b"\r\n\r\n")[0]
+    hiding = hiding.replace(b"Content-Length: 2", b"Content-Length: %d" % len(hidden))
+    behind = body + CHECK.encoded("no key")
+    async with talking(school) as (reader, writer):
+        for first, second, status in ((head, body, 200), (hiding, hidden, 422), (head, behind, 200)):
+            writer.write(first + b"\r\n\r\n")
+            if apart:
+                await a_while(writer)
+            writer.write(second)
+            assert (await heard(reader))[0] == status
+        assert (await heard(reader))[0] == 401
+
+
+async def a_while(writer: asyncio.StreamWriter) -> None:
+    """Let the server read what was sent."""
+    await writer.drain()
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("line", [b"x" * 10_000, b"X-Short: x\r\n" * 1_000], ids=["one header", "many headers"])
+async def test_a_head_without_an_end_is_refused(school: School, line: bytes) -> None:
+    async with connected(school) as (protocol, reader, writer):
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
+        sent = 0
+        while not protocol.transport.is_closing():
+            writer.write(line)
+            await a_while(writer)
+            sent += len(line)
+        status, _, body = await heard(reader)
+        assert (status, json.loads(body)["code"]) == (431, "head_too_large")
+        assert wire.HEAD_LIMIT <= sent <= 2 * wire.HEAD_LIMIT
+
+
+async def test_what_stands_behind_a_body_is_no_header(school: School) -> None:
+    head, _, body = CHECK.encoded("no key").replace(b"Authorization", b"X-Key").partition(b"\r\n\r\n")
+    head = head.replace(b"Content-Length: %d" % len(body), b"Transfer-Encoding: chunked")
+    trailer = b"Authorization: Bearer %b\r\n\r\n" % school.key.encode()
+    async with talking(school) as (reader, writer):
+        writer.write(head + b"\r\n\r\n%x\r\n%b\r\n0\r\n" % (len(body), body) + trailer)
+        assert (await heard(reader))[0] == 401
+
+
+async def test_garbage_behind_a_request_does_not_take_its_answer(school: School) -> None:
+    said = Request("/v1/consents", statements("person:1", ("billing", "grant"))).encoded(school.key)
+    async with talking(school) as (reader, writer):
+        writer.write(said + CHECK.encoded(school.key) + b"\x00 garbage\r\n\r\n" + said)
+        assert [(await heard(reader))[0] for _ in range(2)] == [201, 200]
+        assert await reader.read() == b""
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [[], [b"\r\n"], [b"POST /v1/check HT"], [CHECK.encoded("no key")[:-1]], [CHECK.encoded("no key"), b"\r\n"]],
+    ids=["nothing", "an empty line", "half a head", "half a body", "an empty line after a request"],
+)
+async def test_nobody_holds_a_connection_without_asking(
+    school: School, monkeypatch: pytest.MonkeyPatch, parts: list[bytes]
+) -> None:
+    monkeypatch.setattr(wire, "COMPLETE_WITHIN", 0.05)
+    async with talking(school) as (reader, writer):
+        for part in parts:
+            writer.write(part)
+            await a_while(writer)
+        async with asyncio.timeout(30):
+            answered = await reader.read()  # to its end, long before the 60 seconds in which it may be idle
+        assert answered[:12] in (b"", b"HTTP/1.1 401")
+
+
+async def test_a_server_that_ends_does_not_wait_for_the_rest_of_a_request(school: School) -> None:
+    async with listening(create_app(school.service.settings, school.service)) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(CHECK.encoded(school.key)[:-1])
+        await until(lambda: server.requests == 1)
+        await server.stop()
+        assert await asyncio.wait_for(reader.read(), 30) == b""
+        writer.close()
+
+
+@pytest.mark.parametrize(("path", "wanted"), [("/v1/policy/", 404), ("/docs/assets/swagger-ui.css", 200)])
+async def test_no_answer_leads_away_or_is_no_problem(school: School, path: str, wanted: int) -> None:
+    asked = b"GET %b HTTP/1.1\r\nHost: elsewhere.example\r\nRange: bytes=nonsense\r\n\r\n" % path.encode()
+    async with talking(school) as (reader, writer):
+        writer.write(asked)
+        status, headers, _ = await heard(reader)
+        assert (status, "location" in headers) == (wanted, False)

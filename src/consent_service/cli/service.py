@@ -6,7 +6,8 @@ import os
 import signal
 import socket
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Annotated, TypedDict
 
 import httpx
@@ -29,9 +30,12 @@ class _Manner(TypedDict):
     log_level: str
     access_log: bool
     server_header: bool
+    timeout_graceful_shutdown: int
 
 
-_MANNER = _Manner(http=Protocol, log_level="warning", access_log=False, server_header=False)
+_MANNER = _Manner(
+    http=Protocol, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=10
+)
 
 
 @app.command()
@@ -63,6 +67,17 @@ def serve(
     _Workers(config, sockets=[_bound(host, port)]).run()
 
 
+class _Server(uvicorn.Server):
+    """uvicorn's server, but that a signal ends it in order: what is open is closed, and the process ends by itself."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Hear signals while serving, and do not send them again afterwards."""
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
+
+
 class _Workers(Multiprocess):
     """Several processes on one socket; each of them hears SIGHUP, which uvicorn would have them all replaced for."""
 
@@ -82,7 +97,7 @@ async def _serve_here(settings: Settings, host: str, port: int, *, with_examples
     async with running(settings, with_examples=with_examples) as service:
         listening = _bound(host, port)
         config = uvicorn.Config(create_app(settings, service), host=host, port=port, **_MANNER)
-        server = uvicorn.Server(config)
+        server = _Server(config)
         serving = asyncio.create_task(server.serve([listening]))
         while not server.started and not serving.done():  # noqa: ASYNC110 (uvicorn has no event for it)
             await asyncio.sleep(0.02)

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
-from consent_service.core.errors import LedgerRolledBack, Unavailable
+from consent_service.core.errors import ConsentError, LedgerRolledBack, Unavailable
 from consent_service.core.ids import Entropy
 from consent_service.core.instants import from_text
 from consent_service.core.keyring import Keyring
@@ -225,7 +225,13 @@ class Database:
     async def _read(self, on: Connected) -> AsyncIterator[ReadTx]:
         with _translated():
             async with on as (connection, driver):
-                yield ReadTx(connection, driver, *self._given())
+                try:
+                    yield ReadTx(connection, driver, *self._given())
+                except ConsentError:
+                    raise
+                except BaseException:
+                    await connection.invalidate()  # the driver was asked past SQLAlchemy, which knows of no failure
+                    raise
 
     @asynccontextmanager
     async def _begun(self, begin: Mapping[str, str], on: Connected, kind: type[Tx]) -> AsyncIterator[Tx]:
@@ -313,6 +319,7 @@ def _postgresql(url: URL) -> AsyncEngine:
         pool_size=8,
         max_overflow=8,
         pool_timeout=_CONNECT_TIMEOUT,
+        pool_pre_ping=True,  # after a restart of the server one is found dead, not one after another
         pool_reset_on_return=None,  # `write` ends every transaction itself
         isolation_level="AUTOCOMMIT",  # we say BEGIN ourselves
         hide_parameters=True,

@@ -6,8 +6,19 @@ import fastapi_offline
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
-ASSETS = StaticFiles(directory=Path(fastapi_offline.__file__).parent / "static")
+
+class _Whole(StaticFiles):
+    """Files that are always sent whole: a range that cannot be would be refused, and with no problem."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        asked = [(name, value) for name, value in scope.get("headers", ()) if name not in (b"range", b"if-range")]
+        await super().__call__({**scope, "headers": asked}, receive, send)
+
+
+ASSETS = _Whole(directory=Path(fastapi_offline.__file__).parent / "static")
 
 router = APIRouter(include_in_schema=False)
 

@@ -64,6 +64,7 @@ KINDS: Mapping[str, Kind] = {
     "subject_erased": Kind(410, "The person was erased"),
     "body_too_large": Kind(413, "The body is too large"),
     "unsupported_media_type": Kind(415, "The body must be JSON"),
+    "head_too_large": Kind(431, "The request's head is too large"),
     "too_many_requests": Kind(429, "Too many requests from this client"),
     "internal": Kind(500, "Something went wrong in the service"),
     "overloaded": Kind(503, "The service has more to do than it can"),

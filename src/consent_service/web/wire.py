@@ -5,6 +5,7 @@ import time
 from collections.abc import Sized
 from typing import Any
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -12,6 +13,12 @@ from consent_service.web import edge, problems, slim
 from consent_service.web.application import Application
 from consent_service.web.edge import RawHeaders
 from consent_service.web.slim import Arrived, RequestHeaders
+
+HEAD_LIMIT = 64 * 1024
+"""How many bytes may come that bring a request no further: of its head, between the chunks of its body, behind it."""
+
+COMPLETE_WITHIN = 30.0
+"""In how many seconds a request has to be there, from when its connection, or its first byte, was."""
 
 _FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
 
@@ -66,31 +73,95 @@ class Protocol(HttpToolsProtocol):
     There a request needs no task, no ASGI messages and no future (docs/adr/0002). What uvicorn's own way is needed for
     takes it: a request behind another on the same connection, the last one of a connection, a proxy's headers, and a
     caller who does not read the answers.
+
+    Nobody holds a connection with half a request, nor fills the memory with a head without an end; an `Upgrade`, which
+    some clients send with each first request, is ignored (RFC 9110 section 7.8); whatever is refused is a problem.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A caller is there."""
         super().connection_made(OneWrite(transport, self.loop))  # type: ignore[arg-type]  # it has all of a transport
         self.flow = _Flow(self.transport, self.pipeline)
+        self._futile = 0  # bytes since the last that brought a request further
+        self._is_over = False
+        self._upgrading = b""  # the method of a request whose Upgrade is being ignored
+        self._late: asyncio.TimerHandle | None = None
+        self._expect()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller is gone."""
         super().connection_lost(exc)
+        if self._late is not None:
+            self._late.cancel()
         if isinstance(self.cycle, _SlimCycle) and self.cycle.more_body:
             self.cycle.app.slim.missed(self.cycle.arrived)
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's own sentence)
-        """Answer what is not HTTP, and close; like every refusal, with a problem."""
-        given = edge.request_id(None)
-        answer = problems.response(
-            "malformed_http", "Send a request as RFC 9112 has it; the connection is closed.", given
-        )
-        headers = [*answer.raw_headers, *edge.api_headers(given, {"scheme": self.scheme}), _CLOSE]
-        self.transport.write(_response(400, [*self.server_state.default_headers, *headers], bytes(answer.body)))
-        self.transport.close()
+    def shutdown(self) -> None:
+        """The server ends: what is here is answered, what is not here yet is not waited for."""
+        if self.cycle is not None and self.cycle.more_body:
+            self.transport.close()
+        else:
+            super().shutdown()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes are here."""
+        if self._is_over:
+            return
+        self._unset_keepalive_if_required()
+        self._futile += len(data)
+        try:
+            self._feed(data)
+        except HttpParserError:
+            self._refuse("malformed_http", "Send a request as RFC 9112 has it; the connection is closed.")
+        if self._futile > HEAD_LIMIT:
+            self._refuse("head_too_large", f"A request's head may have {HEAD_LIMIT} bytes; the connection is closed.")
+        self._expect()
 
     def on_headers_complete(self) -> None:
         """A request is here, but for its body."""
+        self._futile = 0
+        if self.parser.should_upgrade():
+            self._upgrading = self.parser.get_method()
+            return
+        self._begin()
+        self.headers = []  # what comes behind the body is no header (RFC 9110 section 6.5.1)
+
+    def on_body(self, body: bytes) -> None:
+        """A part of a request's body is here."""
+        self._futile = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """A request is here."""
+        self._futile = 0
+        if self._upgrading:
+            return
+        cycle = self.cycle
+        super().on_message_complete()
+        if isinstance(cycle, _SlimCycle):
+            cycle.begin()
+
+    def _feed(self, data: bytes) -> None:
+        """Parse. What wants an Upgrade is parsed again as if it did not. Raises HttpParserError."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except HttpParserUpgrade as upgrade:
+                if self._upgrading == b"CONNECT":
+                    raise HttpParserError("a tunnel") from None
+                data = self._head_without_upgrade() + data[upgrade.args[0] :]
+                self.parser, self._upgrading = HttpRequestParser(self), b""
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+            else:
+                return
+
+    def _head_without_upgrade(self) -> bytes:
+        first = b"%b %b HTTP/%b\r\n" % (self._upgrading, self.url, self.parser.get_http_version().encode())
+        kept = [header for header in self.headers if header[0] not in _OF_AN_UPGRADE]
+        closing = any(b"close" in value.lower() for name, value in self.headers if name == b"connection")
+        return first + _lines([*kept, _CLOSE] if closing else kept)
+
+    def _begin(self) -> None:
         self._unset_keepalive_if_required()  # what came with it may have been answered at once
         hot = _HOT.get(self.url)
         headers: RequestHeaders = dict(reversed(self.headers)) if hot else {}
@@ -102,12 +173,33 @@ class Protocol(HttpToolsProtocol):
         arrived = Arrived(hot, self.scope, headers, time.perf_counter())  # type: ignore[arg-type]  # a scope is a mapping
         self.cycle = _SlimCycle(arrived, app, self)
 
-    def on_message_complete(self) -> None:
-        """A request is here."""
+    def _refuse(self, code: str, detail: str) -> None:
+        """Answer with a problem and close; but never where the answer to something else is due."""
+        self._is_over, cycle = True, self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if not cycle.more_body:
+                cycle.keep_alive = False  # it is answered, and then the connection closes
+                return
+            if self.pipeline or cycle.response_started:
+                self.transport.close()
+                return
+        given = edge.request_id(None)
+        answer = problems.response(code, detail, given)
+        headers = [*answer.raw_headers, *edge.api_headers(given, {"scheme": self.scheme}), _CLOSE]
+        told = _response(answer.status_code, [*self.server_state.default_headers, *headers], bytes(answer.body))
+        self.transport.write(told)
+        self.transport.close()
+
+    def _expect(self) -> None:
+        """See to it that a request is here in time."""
         cycle = self.cycle
-        super().on_message_complete()
-        if isinstance(cycle, _SlimCycle):
-            cycle.begin()
+        is_here = cycle is not None and not cycle.response_complete and not cycle.more_body
+        if is_here or self.timeout_keep_alive_task is not None:
+            if self._late is not None:
+                self._late.cancel()
+                self._late = None
+        elif self._late is None:
+            self._late = self.loop.call_later(COMPLETE_WITHIN, self.transport.close)
 
     def _is_simple(self, headers: RequestHeaders) -> bool:
         parser, before = self.parser, self.cycle
@@ -132,6 +224,7 @@ class _SlimCycle(RequestResponseCycle):
         self.app = app
         self.body = bytearray()
         self.more_body = True
+        self.response_started = False
         self.response_complete = False
         self.disconnected = False
         self.keep_alive = True
@@ -155,7 +248,11 @@ class _SlimCycle(RequestResponseCycle):
 
 
 def _response(status: int, headers: RawHeaders, body: bytes) -> bytes:
-    return b"".join([STATUS_LINE[status], *(b"%b: %b\r\n" % header for header in headers), b"\r\n", body])
+    return STATUS_LINE[status] + _lines(headers) + body
+
+
+def _lines(headers: RawHeaders) -> bytes:
+    return b"".join([*(b"%b: %b\r\n" % header for header in headers), b"\r\n"])
 
 
 class _NobodyWaits(asyncio.Event):
@@ -167,6 +264,7 @@ class _NobodyWaits(asyncio.Event):
 
 _NOBODY_WAITS = _NobodyWaits()
 _CLOSE = (b"connection", b"close")
+_OF_AN_UPGRADE = frozenset({b"upgrade", b"http2-settings", b"connection"})
 _HOT = {path.encode(): hot for path, hot in slim.HOT.items()}
 
 
