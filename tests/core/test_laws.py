@@ -168,7 +168,7 @@ def test_a_yes_holds_until_it_expires(child: SubjectState, policy: Policy) -> No
 def test_an_unverified_guardianship_changes_no_answer(
     child: SubjectState, policy: Policy, one: Guardianship, begin: datetime | None
 ) -> None:
-    doubted = {"gua_9": replace(one, is_verified=False, from_=begin)}
+    doubted = {"gua_9": replace(one, is_verified=False, from_=begin, blocked_at=None)}  # a court order is another thing
     known = child._replace(guardianships={**child.guardianships, **doubted})
     for now in INSTANTS:
         before, after = asked(child, policy, now), asked(known, policy, now)

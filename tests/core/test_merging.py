@@ -140,7 +140,7 @@ def after(facts: SubjectState, words: dict[str, Word], pair: Pair) -> SubjectSta
 def test_merging_turns_no_no_into_a_yes(one: tuple[Any, ...], other: tuple[Any, ...]) -> None:
     kept, merged = state(ONE, one, 10), state(OTHER, other, 11)
     facts = facts_of_two(kept, merged, NOW)
-    now = after(facts, words_of_two(kept, merged, facts, LAW), Pair(OTHER, ONE))
+    now = after(facts, words_of_two(kept, merged, LAW), Pair(OTHER, ONE))
     for leaf in (*LEAVES, GONE, "after_sales_service"):
         for of_all in (lambda one: one, rejoined):
             yeses = [permits(of_all(one), leaf) for one in (now, kept, merged)]
@@ -185,7 +185,7 @@ def record(subject: str = ONE, *words: tuple[Any, ...], **facts: Any) -> Subject
 
 def merged_of(kept: SubjectState, merged: SubjectState) -> SubjectState:
     facts = facts_of_two(kept, merged, NOW)
-    return after(facts, words_of_two(kept, merged, facts, LAW), Pair(OTHER, ONE))
+    return after(facts, words_of_two(kept, merged, LAW), Pair(OTHER, ONE))
 
 
 def test_of_two_yeses_stays_what_both_have_in_common() -> None:

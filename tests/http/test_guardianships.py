@@ -61,6 +61,22 @@ async def test_a_court_order_blocks_until_it_is_lifted(school: School) -> None:
     assert (again.status_code, again.json()["errors"][0]["detail"]) == (422, "this guardianship is not blocked")
 
 
+async def test_a_court_order_outlives_the_guardianship_that_it_was_recorded_of(school: School) -> None:
+    made = await family(school, verified_by="office", until="2026-12-01")
+    following = await school.post("/v1/guardianships", body(verified_by="office", **{"from": "2026-12-01"}))
+    assert following.status_code == 201, following.text
+    said = await school.say(CHILD, ("billing", "grant"), by={"role": "guardian", "subject": MOTHER})
+    assert said.status_code == 201, said.text
+    await step(school, made, "block", reference="Tokyo 1")
+    assert await school.why(CHILD, "billing") == ["guardian_required"]
+    school.clock.advance(days=10)
+    assert await school.why(CHILD, "billing") == ["guardian_required"]
+    listed = (await school.get(f"/v1/subjects/{made['ward']}/guardians")).json()["items"]
+    assert [one["status"] for one in listed] == ["ended", "blocked"]
+    await step(school, made, "unblock")
+    assert await school.why(CHILD, "billing") == ["consent_granted"]
+
+
 async def test_it_ends_at_its_instant_and_another_one_may_follow(school: School) -> None:
     made = await family(school, verified_by="office")
     assert (await step(school, made, "end", until="2026-12-01"))["status"] == "current"
@@ -108,8 +124,8 @@ async def test_a_circle_is_refused_however_long(school: School) -> None:
 
 async def test_an_unknown_guardianship_is_404(school: School) -> None:
     made = await family(school)
-    for name in ("gua_1", "x", f"{made['id']}0", made["ward"], "gua_" + "9" * 200):
-        response = await school.post(f"/v1/guardianships/{name}/end", {})
+    for name in ("gua_1", "x", f"{made['id']}0", made["ward"], "gua_" + "9" * 200, "gua_%00"):
+        response = await school.post(f"/v1/guardianships/{name}/end", {}, Idempotency_Key="k")
         assert (response.status_code, response.json()["code"]) == (404, "guardianship_not_found")
 
 

@@ -36,6 +36,10 @@ async def test_a_ward_is_forecast_until_the_day_itself(school: School) -> None:
         "ends_at": "2028-06-14T15:00:00.000Z",
         "purposes": [LEAF],
     }
+    assert (await forecast(school, "9999-12-31"))["items"] == [found]
+    assert (await school.get("/v1/worklist?kind=handover_due&until=9999-12-31")).json()["counts"]["handover_due"][
+        "people"
+    ] == 1
     assert (await school.check(made.sub, LEAF))["expires_at"] == found["ends_at"]
     await made.happens("child is 16")
     assert (await forecast(school, BIRTHDAY))["items"] == []

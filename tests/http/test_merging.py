@@ -1,6 +1,7 @@
 """Merging two records of one person: the stricter state counts, and both references go on naming the person."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -206,7 +207,7 @@ async def test_a_wards_guardianships_go_on_under_their_own_ids(school: School, s
     assert await school.why("sis:1", "billing") == ["consent_granted"]
     await merge(school, one, other)
     for name in ("sis:1", "sis:2", other):
-        assert await school.why(name, "billing") == ["guardian_required"]
+        assert await school.why(name, "billing") == ["no_consent_recorded"]  # the one record's yes did not count
     items = (await school.get(f"/v1/subjects/{one}/guardians")).json()["items"]
     told = {item["id"]: (item["status"], item["reference"], item["relation"], item["verified_by"]) for item in items}
     assert told == {
@@ -216,9 +217,10 @@ async def test_a_wards_guardianships_go_on_under_their_own_ids(school: School, s
     }
     ended = await school.post(f"/v1/guardianships/{father['id']}/end", {})
     assert (ended.json()["ward"], ended.json()["status"]) == (one, "ended")
-    for made in (first, second):
+    for made, status in ((first, "blocked"), (second, "current")):  # until the last one is lifted
         lifted = await school.post(f"/v1/guardianships/{made['id']}/unblock", {})
-        assert (lifted.json()["status"], lifted.json()["ward"]) == ("current", one)
+        assert (lifted.json()["status"], lifted.json()["ward"]) == (status, one)
+    assert await school.why("sis:1", "billing") == ["no_consent_recorded"]
     await rebuilds_and_verifies(school, settings)
 
 
@@ -237,12 +239,60 @@ async def test_two_guardians_become_one_and_their_wards_leaves_no_yes_by_it(scho
     }
     assert await school.why("sis:child", "billing") == ["guardian_required"]
     assert await school.why("sis:child", EMAIL) == ["refused"]
-    for made in (first, second):
+    for made, reason in ((first, "guardian_required"), (second, "consent_granted")):
         await school.post(f"/v1/guardianships/{made['id']}/unblock", {})
-    assert await school.why("sis:child", "billing") == ["consent_granted"]
+        assert await school.why("sis:child", "billing") == [reason]
     states = (await school.get(f"/v1/subjects/{ward}/consents")).json()["states"]
-    assert states["surveys.analysis"]["state"] == "granted"
+    assert states["surveys.analysis"]["state"] == "never_asked"  # what was no yes before has lapsed
     await rebuilds_and_verifies(school, settings)
+
+
+async def test_a_court_order_about_one_of_two_parallel_guardianships_is_about_both(school: School) -> None:
+    await school.enrol("sis:child", birth_date="2014-05-02")
+    one, other = await school.enrol("person:1"), await school.enrol("person:2")
+    first, second = await guard(school, "person:1", "sis:child"), await guard(school, "person:2", "sis:child")
+    for name in ("person:1", "person:2"):
+        await spoken(school, name, "sis:child", ("billing", "grant"))
+    await merge(school, one, other)
+    assert await school.why("sis:child", "billing") == ["consent_granted"]
+    await school.post(f"/v1/guardianships/{second['id']}/block", {"reference": "Tokyo 7"})
+    assert await school.why("sis:child", "billing") == ["guardian_required"]
+    by = {"role": "guardian", "subject": "person:1"}
+    refused = await school.say("sis:child", (EMAIL, "grant"), by=by)
+    assert (refused.status_code, "court order" in refused.text) == (422, True)
+    items = (await school.get(f"/v1/subjects/{first['ward']}/guardians")).json()["items"]
+    assert [(item["status"], item["blocked"]) for item in items] == [("blocked", False), ("blocked", True)]
+    await school.post(f"/v1/guardianships/{second['id']}/unblock", {})
+    assert await school.why("sis:child", "billing") == ["consent_granted"]
+
+
+async def test_a_yes_that_did_not_count_before_a_merger_never_comes_to_count_by_it(school: School) -> None:
+    """One record's own yes, the other's of a guardian who was found unverified; then a birth date of long ago."""
+    adult, child = await school.enrol("person:1"), await school.enrol("sis:1")
+    await school.enrol("person:mother")
+    await school.said("person:1", ("billing", "grant"))
+    made = await guard(school, "person:mother", "sis:1")
+    await spoken(school, "person:mother", "sis:1", ("billing", "grant"))
+    await school.post(f"/v1/guardianships/{made['id']}/verify", {"verified_by": "office", "verified": False})
+    assert await school.why("sis:1", "billing") == ["guardian_unverified"]
+    await merge(school, adult, child)
+    changed = await school.send("PATCH", f"/v1/subjects/{adult}", {"birth_date": "1990-01-01"})
+    assert changed.status_code == 200, changed.text
+    assert (await school.check("person:1", "billing"))["permitted"] is False
+
+
+async def test_a_guardianship_to_come_gets_no_yes_from_a_merger(school: School) -> None:
+    await school.enrol("sis:child", birth_date="2014-05-02")
+    one, other = await school.enrol("person:1"), await school.enrol("person:2")
+    made = await guard(school, "person:2", "sis:child")
+    await spoken(school, "person:2", "sis:child", ("billing", "grant"))
+    await school.post(f"/v1/guardianships/{made['id']}/end", {})
+    body = {"guardian": "person:1", "ward": "sis:child", "relation": "mother", "verified_by": "office"}
+    begins = (school.clock.now + timedelta(days=5)).isoformat()
+    assert (await school.post("/v1/guardianships", body | {"from": begins})).status_code == 201
+    await merge(school, one, other)
+    school.clock.advance(days=6)
+    assert (await school.check("sis:child", "billing"))["permitted"] is False
 
 
 REFUSED = [

@@ -4,7 +4,7 @@ import pytest
 
 from consent_service.core.clients import Scope
 from tests.family import LEAVES, Family, prepare
-from tests.publishing import edited, published, reworded
+from tests.publishing import edited, leaf, node, previewed, published, reworded
 from tests.school import EMAIL, Json, School
 
 pytestmark = pytest.mark.anyio
@@ -216,3 +216,12 @@ async def test_who_was_merged_is_on_it_once(school: School) -> None:
     assert await people(school, "birth_date_missing") == [kept]
     assert await people(school, "never_asked") == [kept]
     assert (await listed(school))["counts"]["never_asked"]["people"] == 1
+
+
+async def test_whoever_was_asked_about_everything_is_not_counted_whatever_the_codes_are(school: School) -> None:
+    document = edited("v2")
+    document["purposes"] = [leaf("news_a"), {**node(document, "surveys"), "code": "news", "purposes": [leaf("b")]}]
+    lapses = (await previewed(school, document))["confirm_lapses"]
+    await published(school, document, confirm_lapses=lapses)
+    await school.said("person:1", ("news_a", "refuse"), ("news", "refuse"), policy_version="v2")
+    assert await people(school, "never_asked") == []

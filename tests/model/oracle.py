@@ -152,12 +152,11 @@ def midnight(day: date) -> datetime:
 
 
 def standing(guardianships: Iterable[Event], who: str, at: datetime) -> str:
-    """Whether a person may speak for the ward: yes, unverified, or no."""
-    current = [
-        one
-        for one in guardianships
-        if one["guardian"] == who and one["blocked"] is None and _covers(one["from"], one["until"], at)
-    ]
+    """Whether a person may speak for the ward: yes, unverified, or no. A court order is about the two of them."""
+    mine = [one for one in guardianships if one["guardian"] == who]
+    if any(one["blocked"] for one in mine):
+        return "no"
+    current = [one for one in mine if _covers(one["from"], one["until"], at)]
     if any(one["verified"] for one in current):
         return "yes"
     return "unverified" if current else "no"
@@ -488,7 +487,7 @@ def merge(known: Known, kept: str, merged: str, now: datetime) -> None:
             *known["noes"].pop((merged, leaf), []),
         ]
         known["words"].pop((merged, leaf), None)
-        kinds = [said] if one and other else []
+        kinds = [said] if one and other and was_yes else []
         _settle(known, kept, leaf, [*kinds, _without_good(known, leaf, said, now)], was_yes, now)
     known["names"][merged] = kept
     for ward in known["people"]:
@@ -543,10 +542,12 @@ def _merge_guardian(known: Known, before: Known, ward: str, kept: str, merged: s
         said = _together(before, others, {who: word for who, word in words.items() if who == kept})
         said = {who: word | {"who": who} for who, word in said.items()}
         over = _without_good(known, leaf, said, now)
-        without = {who: word for who, word in said.items() if who != kept or who in over}
+        without = {who: over.get(who, word) if who == kept else word for who, word in said.items()}
+        without = {who: word for who, word in without.items() if who != kept or who in over}
         noes = known["noes"].get((ward, leaf), [])
         known["noes"][ward, leaf] = [(kept if who == merged else who, at) for who, at in noes]
-        _settle(known, ward, leaf, [said, without, over], _permits(before, ward, leaf, now), now)
+        was_yes = _permits(before, ward, leaf, now)
+        _settle(known, ward, leaf, [said] if was_yes else [without, over], was_yes, now)
 
 
 def _together(known: Known, one: dict[str, Event], other: dict[str, Event]) -> dict[str, Event]:

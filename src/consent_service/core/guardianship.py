@@ -1,5 +1,6 @@
 """Guardianships: who may speak for a ward, verified by whom, from when until when, and blocked by a court or not."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,11 +9,17 @@ from enum import StrEnum
 from consent_service.core.people import PSEUDONYM_PREFIX
 
 _ID_PREFIX = "gua_"
+_ID = re.compile(r"gua_[0-9A-Z]{26}_[0-9]{1,9}")
 
 
 def guardianship_id(ward: str, number: int) -> str:
     """The id of a ward's guardianship of this number, which counts from 1: it finds the ward without a table."""
     return f"{_ID_PREFIX}{ward.removeprefix(PSEUDONYM_PREFIX)}_{number}"
+
+
+def is_guardianship_id(name: str) -> bool:
+    """Whether a text can be the id of a guardianship at all."""
+    return _ID.fullmatch(name) is not None
 
 
 def ward_of(name: str) -> str:
@@ -104,9 +111,20 @@ Guardianships = Mapping[str, Guardianship]
 
 
 def authority_of(guardian: str, guardianships: Iterable[Guardianship], now: datetime) -> Authority:
-    """What a person may say for a ward now, by the best of their guardianships."""
-    found = {one.authority(now) for one in guardianships if one.guardian == guardian}
+    """What a person may say for a ward now, by the best of their guardianships; nothing while a block stands."""
+    mine = [one for one in guardianships if one.guardian == guardian]
+    if is_blocked(guardian, mine):
+        return Authority.NONE
+    found = {one.authority(now) for one in mine}
     return next((one for one in (Authority.VERIFIED, Authority.UNVERIFIED) if one in found), Authority.NONE)
+
+
+def is_blocked(guardian: str, guardianships: Iterable[Guardianship]) -> bool:
+    """Whether a court order keeps a person from speaking for a ward: in whichever guardianship of the two it stands.
+
+    It is about the two of them, so another guardianship that they have, or that begins, does not end it.
+    """
+    return any(one.blocked_at is not None for one in guardianships if one.guardian == guardian)
 
 
 def _before(begin: datetime | None, end: datetime | None) -> bool:

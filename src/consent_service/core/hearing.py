@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from consent_service.core import consent
 from consent_service.core.consent import Action, Role, Standing, Statement, StateName
 from consent_service.core.errors import GuardianRequired, OwnConsentRequired
-from consent_service.core.guardianship import Guardianship, GuardianshipStatus
+from consent_service.core.guardianship import Guardianship, GuardianshipStatus, is_blocked
 from consent_service.core.majority import FROM_BIRTH, of_age_from
 from consent_service.core.policy import Handover, Policy, Purpose, SubjectKind
 from consent_service.core.projection import SubjectState
@@ -90,7 +90,8 @@ _MISSING = {
 
 def _missing(speaker: str, guardianships: Iterable[Guardianship], now: datetime) -> str | None:
     """What a person lacks to say yes for a ward; None if nothing."""
-    found = {one.status(now) for one in guardianships if one.guardian == speaker}
+    mine = [one for one in guardianships if one.guardian == speaker]
+    found = {GuardianshipStatus.BLOCKED} if is_blocked(speaker, mine) else {one.status(now) for one in mine}
     if GuardianshipStatus.CURRENT in found:
         return None
     return _MISSING[next((one for one in _MISSING if one in found), None)]

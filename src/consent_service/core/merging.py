@@ -5,7 +5,7 @@ answers no just after; and the same for the wards, if the two are a guardian. So
 yes goes on counting only where both records said yes, for somebody may have taken two people for one.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import date, datetime
 from typing import NamedTuple
@@ -126,18 +126,17 @@ def _blocked(guardianships: Guardianships, both: Collection[str], now: datetime)
     }
 
 
-def words_of_two(kept: SubjectState, merged: SubjectState, facts: SubjectState, law: Law) -> dict[str, Word]:
-    """What stands for each leaf that was decided in one of the two. `facts` is what is known of the merged person.
+def words_of_two(kept: SubjectState, merged: SubjectState, law: Law) -> dict[str, Word]:
+    """What stands for each leaf that was decided in one of the two.
 
-    All words stay where both records decided the leaf, and where by them nothing becomes permitted that was not in
-    both. Else the noes remain, and the yeses that are over.
+    All words stay where both records decided the leaf, and permitted it. Else the noes remain, and the yeses that are
+    over: a yes that does not count must not come to count later, by what was known of the other record.
     """
     words = {}
     for leaf in sorted({*kept.leaves, *merged.leaves}):
         one, other = said_of(kept, leaf), said_of(merged, leaf)
         together, was_yes = _together(one, other), law.permits(kept, leaf) and law.permits(merged, leaf)
-        candidates = [together] if one and other and law.leaf(leaf) else []
-        found = _first_lawful([*candidates, _lapsed(together, leaf, law)], leaf, facts, law, was_yes=was_yes)
+        found = together if one and other and law.leaf(leaf) and was_yes else _lapsed(together, leaf, law)
         words[leaf] = _word(found, [kept.leaves.get(leaf), merged.leaves.get(leaf)])
     return words
 
@@ -145,8 +144,8 @@ def words_of_two(kept: SubjectState, merged: SubjectState, facts: SubjectState, 
 def words_of_ward(before: SubjectState, facts: SubjectState, pair: Pair, law: Law) -> dict[str, Word]:
     """What stands for a ward of the two, for the leaves of which that changes. `facts` has the guardians renamed.
 
-    The two voices become one. Where a leaf would become permitted by that, or by guardianships that become one, the
-    guardian's yes lapses; where that does not suffice, each yes that still counts.
+    The two voices become one. Where a leaf was not permitted, the guardian's yes lapses, so that it never comes to
+    count by a guardianship of the other record; where that does not suffice, each yes that still counts.
     """
     words = {}
     for leaf in before.leaves:
@@ -156,8 +155,10 @@ def words_of_ward(before: SubjectState, facts: SubjectState, pair: Pair, law: La
         lapsed = _lapsed(together, leaf, law)
         without = {one: row for one, row in together.items() if one != pair.into}
         without |= {one: row for one, row in lapsed.items() if one == pair.into}
-        candidates = [together, without, lapsed] if law.leaf(leaf) else [without]
-        found = _first_lawful(candidates, leaf, facts, law, was_yes=law.permits(before, leaf))
+        if law.leaf(leaf) and law.permits(before, leaf):
+            found = together
+        else:
+            found = lapsed if law.leaf(leaf) and law.permits(_with(facts, leaf, without), leaf) else without
         if found != said:
             words[leaf] = _word(found, [before.leaves[leaf]])
     return words
@@ -196,13 +197,6 @@ def _lapsed(said: Said, leaf: str, law: Law) -> Said:
     over = {who: row for who, row in said.items() if law.counts_no_more(row, leaf)}
     lifted = {who: row for who, row in said.items() if who not in over and row.last_no_at}
     return {**over, **{who: row._replace(expires_at=law.now) for who, row in lifted.items()}}
-
-
-def _first_lawful(candidates: Sequence[Said], leaf: str, facts: SubjectState, law: Law, *, was_yes: bool) -> Said:
-    """The first by which no no becomes a yes. The last one needs no look: nothing in it permits anything."""
-    return next(
-        (said for said in candidates[:-1] if was_yes or not law.permits(_with(facts, leaf, said), leaf)), candidates[-1]
-    )
 
 
 def _with(facts: SubjectState, leaf: str, said: Said) -> SubjectState:

@@ -134,7 +134,8 @@ class Hearing(NamedTuple):
         return {one: said for one, (said, end) in ends.items() if end and not self._is_valid(said, end)}
 
     def _granted_by_all(self, yeses: Mapping[str, Standing], at: datetime) -> Outcome:
-        verified = {one.guardian for one in self.guardianships if one.authority(at) is Authority.VERIFIED}
+        everybody = {one.guardian for one in self.guardianships}
+        verified = {one for one in everybody if self._authority(one, at) is Authority.VERIFIED}
         weakest = min(yeses.values(), key=lambda one: self._worth(one, None))
         if verified - set(yeses):
             return Outcome(weakest, ReasonCode.GUARDIAN_REQUIRED)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from consent_service.core import hearing
 from consent_service.core.consent import Standing, StateName
-from consent_service.core.guardianship import GuardianshipStatus
+from consent_service.core.guardianship import Authority, GuardianshipStatus, authority_of
 from consent_service.core.instants import local_date
 from consent_service.core.majority import FROM_BIRTH
 from consent_service.core.policy import Basis, Handover, Policy, Purpose, SubjectKind, Text
@@ -104,7 +104,10 @@ def birth_date_is_missing(state: SubjectState, _: Terms) -> Item | None:
 def guardians_are_unverified(state: SubjectState, terms: Terms) -> Item | None:
     """A minor's guardians of today whose proof nobody has seen, as far as no court order keeps them from speaking."""
     found = {
-        name: one for name, one in state.guardianships.items() if one.status(terms.now) is GuardianshipStatus.UNVERIFIED
+        name: one
+        for name, one in state.guardianships.items()
+        if one.status(terms.now) is GuardianshipStatus.UNVERIFIED
+        and authority_of(one.guardian, state.guardianships.values(), terms.now) is Authority.UNVERIFIED
     }
     if not found or not hearing.majority(state, terms.policy, terms.now, terms.zone).is_minor(terms.now):
         return None

@@ -17,6 +17,7 @@ from consent_service.core.guardianship import (
     GuardianshipChange,
     GuardianshipStatus,
     guardianship_id,
+    is_blocked,
     number_of,
     ward_of,
 )
@@ -36,6 +37,9 @@ EARLIEST, LATEST = date(1900, 1, 1), date(2200, 1, 1)
 
 Day = date | datetime
 """A day at the school, from its beginning, or an instant."""
+
+
+ABSENT = "No guardianship that you may see has this id."
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +143,7 @@ async def _person(tx: ReadTx, client: Client, who: Reference, pointer: str) -> S
 
 
 async def _ward_of(tx: ReadTx, client: Client, name: str) -> SubjectState:
-    absent = GuardianshipNotFound("No guardianship that you may see has this id.")
+    absent = GuardianshipNotFound(ABSENT)
     try:
         ward, _ = await people.seen(tx, client, pseudonym(ward_of(name)))
     except (ValueError, SubjectNotFound):
@@ -267,13 +271,15 @@ def _tell(entry: Entry, told: dict[str, dict[str, str]]) -> None:
 def _described(ward: SubjectState, name: str, detail: Mapping[str, str], now: datetime) -> Known:
     one = ward.guardianships[name]
     verified_at = detail.get("verified_at") if one.is_verified else None
-    blocked = one.blocked_at is not None
+    blocked, status = one.blocked_at is not None, one.status(now)
+    if is_blocked(one.guardian, ward.guardianships.values()) and status is not GuardianshipStatus.ENDED:
+        status = GuardianshipStatus.BLOCKED
     return Known(
         name,
         one.guardian,
         ward.subject,
         detail.get("relation"),
-        one.status(now),
+        status,
         one.is_verified,
         detail.get("verified_by") if one.is_verified else None,
         from_text(verified_at) if verified_at else None,

@@ -91,7 +91,7 @@ async def merge(
     facts = merging.facts_of_two(*two, law.now)
     await _add_facts(tx, book, two, facts, zone)
     await _add_guardianships(tx, book, two.kept, facts, two.merged)
-    _add_words(book, two.pair, two.kept.subject, merging.words_of_two(*two, facts, law))
+    _add_words(book, two.pair, two.kept.subject, merging.words_of_two(*two, law))
     for ward in wards:
         await _add_ward(tx, book, two.pair, ward, law)
     _add_words(book, two.pair, two.merged.subject, {})
@@ -111,6 +111,8 @@ async def _refuse(tx: WriteTx, client: Client, two: _Two) -> None:
     kept, merged = two
     if kept.subject == merged.subject:
         raise InvalidInput.at("/other", "both references name one and the same record already")
+    if client.purposes:
+        raise ClientNotPermitted("Merging is about every purpose; this key is registered for some only.")
     if not all(map(client.may_touch, [*kept.namespaces, *merged.namespaces])):
         raise ClientNotPermitted("Merging needs every namespace in which one of the two has an identifier.")
     if _speaks_for(kept, merged) or _speaks_for(merged, kept):

@@ -19,7 +19,8 @@ async def wards_born(tx: ReadTx, first: date, last: date, *, after: str, limit: 
     """The pseudonyms, behind `after`, of those born from the one day to the other about whom a guardian spoke."""
     cell = subject_state.c
     born = func.substr(cell.document, len(_BEFORE) + 1, _DIGITS)
-    is_of_age = and_(born >= str(first.toordinal()), born <= str(last.toordinal()))
+    begin, end = (str(min(day.toordinal(), 10**_DIGITS - 1)) for day in (first, last))
+    is_of_age = and_(born >= begin, born <= end)
     is_heard = case((is_of_age, cell.document.like(_BEFORE + '%"heard":[%')), else_=false())  # looked for only then
     query = select(cell.subject).where(cell.subject > after, is_heard)
     ordered = query.order_by(cell.subject.concat("")).limit(limit)  # which no index has: one pass is faster than it

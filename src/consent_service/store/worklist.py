@@ -176,6 +176,7 @@ def _is_of_age_by(terms: Terms) -> Condition:
         return false()
     ages = [rule.under_age for rule in terms.policy.minor_rules]
     last = max(1, terms.until.toordinal() - min(ages) * _SHORTEST_YEAR) if ages else 0
+    last = min(last, 10**_DIGITS - 1)
     born = func.substr(_document, len(_BORN) + 1, _DIGITS)
     grown = [func.substr(_document, 1, len(_BORN)) == _BORN, born <= f"{last:06}"] if ages else []
     return and_(*grown, _is_heard())
@@ -246,7 +247,7 @@ def _was_never_asked(tx: ReadTx, leaves: Sequence[Purpose], terms: Terms) -> Con
 
 def _lacks(leaves: Sequence[Purpose]) -> Condition:
     """Whether a row of one of these leaves is not there. They stand in order, so one look finds all of them."""
-    rows = "%".join(f'"{code}":[' for code in sorted(_escaped(leaf.code) for leaf in leaves))
+    rows = "%".join(f'"{code}":[' for code in map(_escaped, sorted(leaf.code for leaf in leaves)))
     return not_(_document.like(f"%{_LEAVES}%{rows}%{_MEMBERSHIP}%", escape="!"))
 
 

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Path
 from pydantic import ConfigDict, Field, ValidationError, WrapValidator
 
 from consent_service.core.clients import Scope
-from consent_service.core.guardianship import GuardianshipChange, GuardianshipStatus
+from consent_service.core.errors import GuardianshipNotFound
+from consent_service.core.guardianship import GuardianshipChange, GuardianshipStatus, is_guardianship_id
 from consent_service.examples import CHILD, GUARDIANSHIP
 from consent_service.operations import guardianships
-from consent_service.operations.guardianships import Known, NewGuardianship, Step
+from consent_service.operations.guardianships import ABSENT, Known, NewGuardianship, Step
 from consent_service.web.bodies import Body, StrictRoute
 from consent_service.web.deps import Reader, Room, Writer, pseudonym, reads, writes
 from consent_service.web.openapi import READING, WRITING, Tag
@@ -213,6 +214,8 @@ async def read(sub: WardPath, reader: Annotated[Reader, reads(Scope.PEOPLE_READ)
 
 async def _step(writer: Writer, what: str, name: str, body: Body, step: Step) -> GuardianshipOut:
     """A repetition is one only for the same guardianship, so its id is a part of the operation's name."""
+    if not is_guardianship_id(name):
+        raise GuardianshipNotFound(ABSENT)
     once, zone = f"{what}_guardianship:{name}"[:64], writer.room.zone
     return GuardianshipOut.model_validate(
         await writer.once(once, body, Known, guardianships.change, name, step, zone=zone)
