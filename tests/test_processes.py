@@ -3,6 +3,7 @@
 import json
 import shlex
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -58,6 +59,14 @@ def test_several_workers_on_an_embedded_database_are_refused(tmp_path: Path) -> 
 
 def test_a_stop_in_order_leaves_nothing_unanswered(tmp_path: Path) -> None:
     with serving(tmp_path) as service:
+        assert service.stop(signal.SIGTERM) == 0
+
+
+def test_a_stop_does_not_wait_for_ever_for_a_caller_who_does_not_read(tmp_path: Path) -> None:
+    asked = b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with serving(tmp_path) as service, socket.create_connection(("127.0.0.1", service.port)) as caller:
+        caller.sendall(asked * 20)
+        assert caller.recv(12) == b"HTTP/1.1 200"
         assert service.stop(signal.SIGTERM) == 0
 
 

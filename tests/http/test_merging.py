@@ -346,11 +346,14 @@ async def test_an_unseen_person_is_404_and_a_wrong_body_is_422(school: School) -
         assert (await school.post(f"/v1/subjects/{one}/merge", body)).status_code == 422
 
 
-async def test_merging_needs_every_namespace_of_both(school: School) -> None:
+async def test_merging_needs_every_namespace_of_both_and_every_purpose(school: School) -> None:
     one, other = await two(school)
     scopes = (Scope.PEOPLE_WRITE, Scope.PEOPLE_READ)
     some = await school.key_for("some", *scopes, namespaces=["person"])
     response = await school.post(f"/v1/subjects/{one}/merge", {"other": other}, key=some)
+    assert (response.status_code, response.json()["code"]) == (403, "client_not_permitted")
+    billing = await school.key_for("billing", *scopes, purposes=["billing"])
+    response = await school.post(f"/v1/subjects/{one}/merge", {"other": other}, key=billing)
     assert (response.status_code, response.json()["code"]) == (403, "client_not_permitted")
     none = await school.key_for("none", *scopes, namespaces=["sis"])
     assert (await school.post(f"/v1/subjects/{one}/merge", {"other": other}, key=none)).status_code == 404

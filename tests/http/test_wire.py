@@ -236,7 +236,7 @@ async def test_a_head_without_an_end_is_refused(school: School, line: bytes) -> 
     async with connected(school) as (protocol, reader, writer):
         writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
         sent = 0
-        while not protocol.transport.is_closing():
+        while not protocol.transport.is_closing() and sent <= 2 * wire.HEAD_LIMIT:
             writer.write(line)
             await a_while(writer)
             sent += len(line)
@@ -259,6 +259,24 @@ async def test_garbage_behind_a_request_does_not_take_its_answer(school: School)
     async with talking(school) as (reader, writer):
         writer.write(said + CHECK.encoded(school.key) + b"\x00 garbage\r\n\r\n" + said)
         assert [(await heard(reader))[0] for _ in range(2)] == [201, 200]
+        assert await reader.read() == b""
+
+
+async def test_a_broken_body_behind_a_request_does_not_take_its_answer_either(school: School) -> None:
+    said = Request("/v1/consents", statements("person:1", ("billing", "grant"))).encoded(school.key)
+    broken = b"POST /v1/check HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nno length\r\n"
+    async with talking(school) as (reader, writer):
+        writer.write(said + broken)
+        assert b"HTTP/1.1 400" not in await reader.read()
+    async with talking(school) as (reader, writer):
+        writer.write(broken)
+        assert (await heard(reader))[0] == 400
+
+
+async def test_a_tunnel_is_refused(school: School) -> None:
+    async with talking(school) as (reader, writer):
+        writer.write(b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await heard(reader))[0] == 400
         assert await reader.read() == b""
 
 

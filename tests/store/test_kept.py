@@ -3,8 +3,9 @@
 import asyncio
 
 import pytest
+from sqlalchemy import event
 
-from consent_service.core.errors import Unavailable
+from consent_service.core.errors import SubjectNotFound, Unavailable
 from consent_service.settings import Settings
 from consent_service.store import db
 from consent_service.store.db import Database, ReadTx
@@ -22,6 +23,13 @@ async def is_there(database: Database, process: int) -> bool:
     """Whether a session goes on."""
     async with database.read() as tx:  # of its own, for within one PostgreSQL answers the same again
         return bool(await tx.fetch("SELECT 1 FROM pg_stat_activity WHERE pid = $1", process))
+
+
+async def until_gone(database: Database, process: int) -> None:
+    """Wait for the end of a session, which tells nobody."""
+    async with asyncio.timeout(20):
+        while await is_there(database, process):
+            pass
 
 
 async def test_one_transaction_after_another_has_the_same_connection(school: School) -> None:
@@ -62,9 +70,7 @@ async def test_what_was_kept_is_closed_with_the_database(school: School, setting
     async with own.read_one_by_one()() as tx:
         kept = await session(tx)
     await own.dispose()
-    async with asyncio.timeout(20):
-        while await is_there(running, kept):  # a session that ends tells nobody
-            pass
+    await until_gone(running, kept)
 
 
 async def test_what_ends_after_the_database_was_closed_is_closed_too(school: School, settings: Settings) -> None:
@@ -73,6 +79,18 @@ async def test_what_ends_after_the_database_was_closed_is_closed_too(school: Sch
     async with own.read_one_by_one()() as tx:
         used = await session(tx)
         await own.dispose()
-    async with asyncio.timeout(20):
-        while await is_there(running, used):
-            pass
+    await until_gone(running, used)
+
+
+async def test_a_read_that_fails_gives_its_connection_up(school: School) -> None:
+    database, given_up = school.service.database, list[object]()
+    event.listen(database.reading.sync_engine, "invalidate", lambda connection, *_: given_up.append(connection))
+    begin = database.read_one_by_one()
+    with pytest.raises(Unavailable):
+        async with begin() as tx:
+            await tx.fetch("SELECT pg_terminate_backend(pg_backend_pid())")
+    assert len(given_up) == 1
+    with pytest.raises(SubjectNotFound):
+        async with begin():
+            raise SubjectNotFound("nobody")
+    assert len(given_up) == 1  # an answer of ours is no failure of the connection's

@@ -58,10 +58,10 @@ async def grant(database: Database, role: str) -> None:
     """
     async with database.write() as tx:
         await _refuse_role(tx, role)
+        quoted = '"' + role.replace('"', '""') + '"'
         for table, rights in _rights().items():
-            named = f"ON {table}", '"' + role.replace('"', '""') + '"'
-            await tx.execute(text(f"REVOKE ALL {named[0]} FROM {named[1]}"))
-            await tx.execute(text(f"GRANT {rights} {named[0]} TO {named[1]}"))
+            await tx.execute(text(f"REVOKE ALL ON {table} FROM {quoted}"))
+            await tx.execute(text(f"GRANT {rights} ON {table} TO {quoted}"))
 
 
 def _rights() -> dict[str, str]:
