@@ -184,7 +184,7 @@ class Policy:
         alike = difflib.get_close_matches(code, self._by_code, n=3, cutoff=0.5)
         return tuple(dict.fromkeys([*ending, *alike]))[:3]
 
-    def unknown(self, code: str) -> str:
+    def unknown_sentence(self, code: str) -> str:
         """The sentence for a code that it does not have."""
         nearest = self.nearest(code)
         return "the policy has no purpose of this code; " + (

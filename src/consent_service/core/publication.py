@@ -154,7 +154,7 @@ def wrong_names(after: Policy, changes: Diff, declared: Declared) -> Iterator[Fa
     for member, names in (("material", declared.material), ("editorial", declared.editorial)):
         for position, name in enumerate(names):
             if after.find(name) is None:
-                yield Fault(f"/{member}/{position}", after.unknown(name))
+                yield Fault(f"/{member}/{position}", after.unknown_sentence(name))
             elif name not in changes.changed:
                 yield Fault(f"/{member}/{position}", "this leaf did not change; name only leaves that did")
             elif member == "editorial" and name in declared.material:

@@ -265,7 +265,7 @@ async def policy_of(tx: ReadTx, facts: Facts) -> Policy:
 def _refuse_unaskable(caller: Client, policy: Policy, purpose: str, within: str | None, namespace: str) -> None:
     asked = policy.find(purpose)
     if asked is None:
-        raise PurposeNotFound(policy.unknown(purpose))
+        raise PurposeNotFound(policy.unknown_sentence(purpose))
     codes = [purpose] if within is None else [purpose, within]
     if not caller.may_touch(namespace) or not all(map(caller.may_ask_for, codes)):
         raise ClientNotPermitted("This client is not registered for this purpose or this namespace.")

@@ -128,7 +128,7 @@ def _refuse_wider(what: str, own: Sequence[str], given: Sequence[str], within_ow
 def _refuse_unknown_purposes(policy: Policy, purposes: Sequence[str]) -> None:
     for position, code in enumerate(purposes):
         if policy.find(code) is None:
-            raise InvalidInput.at(f"/purposes/{position}", policy.unknown(code))
+            raise InvalidInput.at(f"/purposes/{position}", policy.unknown_sentence(code))
 
 
 def _refuse_past_expiry(expires_at: datetime | None, now: datetime) -> None:

@@ -285,7 +285,7 @@ def _purposes_named(policy: Policy, call: Call, client: Client) -> list[Purpose]
 def _wrong_with(policy: Policy, code: str) -> str | None:
     purpose = policy.find(code)
     if purpose is None:
-        return policy.unknown(code)
+        return policy.unknown_sentence(code)
     if purpose.concomitant:
         return "a concomitant use cannot be consented to by itself; name the purpose that it goes along with"
     if not purpose.leaves:

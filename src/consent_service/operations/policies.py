@@ -50,7 +50,7 @@ async def purpose(tx: ReadTx, code: str) -> tuple[Published, Purpose]:
     current = await in_force(tx)
     found = current.policy.find(code)
     if found is None:
-        raise PurposeNotFound(current.policy.unknown(code))
+        raise PurposeNotFound(current.policy.unknown_sentence(code))
     return current, found
 
 

@@ -104,7 +104,7 @@ def _leaves(policy: Policy, client: Client, purpose: str | None) -> tuple[Purpos
         return tuple(leaf for leaf in policy.leaves if client.may_ask_for(leaf.code))
     found = policy.find(purpose)
     if found is None:
-        raise InvalidInput.at("query/purpose", policy.unknown(purpose))
+        raise InvalidInput.at("query/purpose", policy.unknown_sentence(purpose))
     if not client.may_ask_for(purpose):
         raise ClientNotPermitted("This client is not registered for this purpose.")
     return found.leaves
