@@ -295,6 +295,33 @@ async def test_a_guardianship_to_come_gets_no_yes_from_a_merger(school: School) 
     assert (await school.check("sis:child", "billing"))["permitted"] is False
 
 
+async def test_under_all_a_court_order_that_a_merger_brings_leaves_no_other_yes_alone(school: School) -> None:
+    """Who is blocked is not missed where all have to agree: so the father's yes would suffice."""
+    await prepare(school)
+    await school.enrol("sis:child", birth_date="2014-05-02")
+    one, other = await school.enrol("person:1"), await school.enrol("person:2")
+    await school.enrol("person:father")
+    made = [await guard(school, f"person:{name}", "sis:child") for name in ("1", "2", "father")]
+    leaf = LEAVES["all"]
+    await spoken(school, "person:father", "sis:child", (leaf, "grant"))
+    await school.post(f"/v1/guardianships/{made[0]['id']}/block", {"reference": "Tokyo 7"})
+    assert await school.why("sis:child", leaf) == ["guardian_required"]  # the other one is missing
+    await merge(school, one, other)
+    assert (await school.check("sis:child", leaf))["permitted"] is False
+
+
+async def test_a_guardian_who_was_verified_in_one_record_is_not_on_the_work_list_for_the_other(school: School) -> None:
+    await school.enrol("sis:child", birth_date="2014-05-02")
+    one, other = await school.enrol("person:1"), await school.enrol("person:2")
+    await guard(school, "person:1", "sis:child")
+    body = {"guardian": "person:2", "ward": "sis:child", "relation": "aunt"}
+    assert (await school.post("/v1/guardianships", body)).status_code == 201
+    unverified = "/v1/worklist?kind=guardian_unverified"
+    assert len((await school.get(unverified)).json()["items"]) == 1
+    await merge(school, one, other)
+    assert (await school.get(unverified)).json()["items"] == []
+
+
 REFUSED = [
     ("person:1", "one and the same record"),
     ("sub_1", "one and the same record"),

@@ -298,7 +298,10 @@ async def test_nobody_holds_a_connection_without_asking(
         assert answered[:12] in (b"", b"HTTP/1.1 401")
 
 
-async def test_a_server_that_ends_does_not_wait_for_the_rest_of_a_request(school: School) -> None:
+async def test_a_server_that_ends_does_not_wait_for_the_rest_of_a_request(
+    school: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "COMPLETE_WITHIN", 600.0)
     async with listening(create_app(school.service.settings, school.service)) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(CHECK.encoded(school.key)[:-1])
