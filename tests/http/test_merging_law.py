@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from anyio.from_thread import BlockingPortal
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -115,6 +115,19 @@ class Story:
         decisions = (await self.school.post("/v1/check/batch", {"questions": questions})).json()["decisions"]
         return {one["purpose"] for one in decisions if one["permitted"]}
 
+    async def yeses_at(self, reference: str, size: int) -> set[str]:
+        """The purposes that were permitted when the ledger had a size."""
+        body: Json = {"subject": reference, "as_of": size}
+        asked = [(one, await self.school.post("/v1/check/as-of", body | {"purpose": one})) for one in ASKED]
+        assert all(response.status_code == 200 for _, response in asked), asked[0][1].text
+        return {purpose for purpose, response in asked if response.json()["would_have_permitted"]}
+
+    async def size(self) -> int:
+        """How many entries there are."""
+        question: Json = {"subject": self.name("one"), "purpose": NOTICE}
+        size: int = (await self.school.post("/v1/check", question)).json()["as_of"]
+        return size
+
     async def merge(self, who: str, other: str) -> None:
         response = await self.school.post(f"/v1/subjects/{self.subs[who]}/merge", {"other": self.name(other)})
         assert response.status_code == 200, response.text
@@ -135,6 +148,25 @@ async def two_records(school: School, one: tuple[Any, ...], other: tuple[Any, ..
         after = [await story.yeses(name) for name in names]
         assert all(yes == after[0] for yes in after)
         assert after[0] <= before[0] & before[1]
+
+
+async def halfway(school: School, one: tuple[Any, ...], other: tuple[Any, ...]) -> None:
+    await prepare(school)
+    story = Story(school)
+    for guardian in ("mother", "father"):
+        await story.enrol(guardian)
+    for who, told in (("one", one), ("other", other)):
+        await story.record(who, told)
+    school.clock.advance(minutes=1)
+    whole = await story.size()
+    before = {name: await story.yeses(name) for who in ("one", "other") for name in (story.name(who), story.subs[who])}
+    await story.merge("one", "other")
+    for size in range(whole + 1, await story.size() + 1):
+        for name, yeses in before.items():
+            nobody = (
+                {NOTICE} if name.startswith("person:") else set()
+            )  # what is permitted of whom an id no longer names
+            assert await story.yeses_at(name, size) <= yeses | nobody, (name, size)
 
 
 async def two_guardians(school: School, told: tuple[Any, ...]) -> None:
@@ -161,6 +193,25 @@ def test_what_was_a_no_of_either_is_a_no_of_both(
     portal: BlockingPortal, open_for_many: School, one: tuple[Any, ...], other: tuple[Any, ...], third: tuple[Any, ...]
 ) -> None:
     portal.call(partial(two_records, open_for_many, one, other, third))
+
+
+@pytest.mark.full
+@hypothesis_settings(
+    max_examples=EXAMPLES // 3, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(one=records, other=records)
+@example(
+    one=("person", None, None, [("say", "", "billing", "grant", None, SECOND)]),
+    other=("person", None, None, [("say", "", "billing", "refuse", None, SECOND)]),
+)
+@example(
+    one=("person", None, None, [("say", "", "billing", "grant", None, SECOND)]),
+    other=("person", None, "2026-11-01", [("say", "", "billing", "grant", None, SECOND)]),
+)
+def test_nor_is_it_a_yes_at_a_size_of_the_ledger_in_the_middle_of_the_merger(
+    portal: BlockingPortal, open_for_many: School, one: tuple[Any, ...], other: tuple[Any, ...]
+) -> None:
+    portal.call(partial(halfway, open_for_many, one, other))
 
 
 @pytest.mark.full

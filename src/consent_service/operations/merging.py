@@ -1,6 +1,6 @@
 """Merging two records of one person: one stays, and the other becomes another name of it, for good."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
@@ -89,9 +89,11 @@ async def merge(
     await append.load([two.kept, two.merged, *wards])
     book, law = _Book(append, client), Law(await policy_of(tx, found), append.at, zone)
     facts = merging.facts_of_two(*two, law.now)
-    await _add_facts(tx, book, two, facts, zone)
-    await _add_guardianships(tx, book, two.kept, facts, two.merged)
     _add_words(book, two.pair, two.kept.subject, merging.words_of_two(*two, law))
+    known_of_two = [await people.described(tx, client, state, append.as_of) for state in two]
+    _add_facts(book, two, facts, known_of_two, zone)
+    await _add_guardianships(tx, book, two.kept, facts, two.merged)
+    _move_identifiers(book, two, known_of_two[1], zone)
     for ward in wards:
         await _add_ward(tx, book, two.pair, ward, law)
     _add_words(book, two.pair, two.merged.subject, {})
@@ -138,21 +140,24 @@ async def _wards(tx: WriteTx, two: _Two, known: Mentions | None) -> list[Subject
     return [state for state in states if state.subject in names and _speaks_for(two.merged, state)]
 
 
-async def _add_facts(tx: WriteTx, book: _Book, two: _Two, facts: SubjectState, zone: ZoneInfo) -> None:
-    """Add the entries that bring identifiers, kind, birth date, language and membership together."""
-    kept, merged = [await people.described(tx, book.client, state, book.append.as_of) for state in two]
-    names = tuple(identifier(name, default_namespace="") for name in merged.identifiers)
+def _add_facts(book: _Book, two: _Two, facts: SubjectState, described: Sequence[Person], zone: ZoneInfo) -> None:
+    """Add the entries that bring kind, birth date, language and membership together."""
+    kept, merged = described
     changed: dict[str, date | str | None] = {"birth_date": facts.born} if facts.born != two.kept.born else {}
     changed |= {"language": merged.language} if merged.language and not kept.language else {}
     told = SubjectChange(
         facts.kind if facts.kind is not two.kept.kind else None,
         changed or None,
         facts.membership if facts.membership != two.kept.membership else None,
-        add_identifiers=names,
     )
-    by = recorder(book.client)
+    people.add_changes(book.append, recorder(book.client), two.kept, told, zone)
+
+
+def _move_identifiers(book: _Book, two: _Two, merged: Person, zone: ZoneInfo) -> None:
+    """Add the entries by which the other one's identifiers come to name the person."""
+    names, by = tuple(identifier(name, default_namespace="") for name in merged.identifiers), recorder(book.client)
     people.add_changes(book.append, by, two.merged, SubjectChange(remove_identifiers=names), zone)
-    people.add_changes(book.append, by, two.kept, told, zone)
+    people.add_changes(book.append, by, two.kept, SubjectChange(add_identifiers=names), zone)
 
 
 async def _add_guardianships(
@@ -185,9 +190,9 @@ def _blocked_with(name: str, facts: SubjectState, *before: SubjectState) -> list
 async def _add_ward(tx: WriteTx, book: _Book, pair: Pair, ward: SubjectState, law: Law) -> None:
     """Add what changes for a ward of the merged one: the guardian's name, and what stands."""
     facts = merging.facts_of_ward(ward, pair, law.now)
-    await _add_guardianships(tx, book, ward, facts)
     if words := merging.words_of_ward(ward, facts, pair, law):
         _add_words(book, pair, ward.subject, words)
+    await _add_guardianships(tx, book, ward, facts)
 
 
 def _add_words(book: _Book, pair: Pair, subject: str, words: Mapping[str, Word]) -> None:
