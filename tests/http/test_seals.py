@@ -117,6 +117,21 @@ async def test_nothing_is_built_on_a_record_that_is_not_trusted(school: School) 
     assert await school.why(OTHER, "billing") == ["withdrawn"]
 
 
+async def test_a_record_that_nobody_can_read_shows_nothing_and_is_nobodys_guardian(school: School) -> None:
+    ward, sister, mother = [
+        await school.enrol(f"person:{name}", kind="student") for name in ("ward", "sister", "mother")
+    ]
+    guarded = await school.post("/v1/guardianships", {"guardian": mother, "ward": sister, "relation": "mother"})
+    assert guarded.status_code == 201, guarded.text
+    key = await school.key_for("reader", Scope.AUDIT_READ, namespaces=["person"])
+    path = f"/v1/decisions/{(await school.check('person:mother', 'billing'))['decision_id']}"
+    assert (await school.get(path, key=key)).status_code == 200
+    await tamper(school.service.database, of("subject_state", "document = 'x'").format(mine=mother))
+    assert_problem(await school.get(path, key=key), 404, "decision_not_found")
+    circle = await school.post("/v1/guardianships", {"guardian": sister, "ward": ward, "relation": "sister"})
+    assert_problem(circle, 503, "record_untrusted")
+
+
 async def test_a_rebuild_makes_the_record_what_the_ledger_says(school: School) -> None:
     mine, _ = await two_people(school)
     await tamper(school.service.database, UNSEALED.format(mine=mine))

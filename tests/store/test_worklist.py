@@ -1,5 +1,6 @@
 """The database leaves to the rules whom they have to hear, and counts the others as the rules would."""
 
+import re
 from dataclasses import replace
 from datetime import date, timedelta
 from random import Random
@@ -217,6 +218,40 @@ async def test_a_number_of_whom_too_many_have_to_be_heard_says_that_it_is_not_al
         assert some.complete == (work in (Work.BIRTH_DATE_MISSING, Work.NEVER_ASKED))
         assert some.people == there_are.people if some.complete else some.people <= there_are.people
         assert len(await all_pages(school, work)) == there_are.people
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_row_that_somebody_damaged_takes_nobody_else_down(school: School, seed: int) -> None:
+    await prepare(school)
+    some = await populated(school, seed)
+    dice = Random(seed)
+    damaged = {one.subject: _damaged(to_document(one), dice) for one in some if dice.random() < 0.5}
+    async with school.service.database.write() as tx:
+        for subject, document in damaged.items():
+            row = subject_state.c.subject == subject
+            await tx.execute(update(subject_state).where(row).values(document=document))
+    by = await terms(school)
+    whole = [one for one in some if one.subject not in damaged]
+    everything = await found(school, Wanted())
+    for work in Work:
+        there_is = [item for one in whole if (item := FINDINGS[work](one, by))]
+        assert await all_pages(school, work) == there_is, work
+        assert len(there_is) <= everything.counts[work].people <= len(there_is) + len(damaged), work
+    stands = (await school.get("/v1/stats")).json()
+    assert len(whole) <= stands["subjects"] <= len(some) + 1
+    dry_run = await school.post("/v1/policy/versions?dry_run=true", {"policy": edited("v3")})
+    assert dry_run.status_code == 200, dry_run.text
+
+
+def _damaged(document: str, dice: Random) -> str:
+    """A document cut short, or with something in it that does not belong there."""
+    place = dice.randrange(len(document))
+    numbers = [number for number in re.finditer(r"\d+", document) if number.start() > len('{"born":')]
+    one = dice.choice(numbers) if numbers else None
+    wrong = dice.choice(["x", "9" * 40, "-1", '"7"', "[]", "{}", "null", "1e9", ""])
+    ways = [document[:place], document[:place] + dice.choice('x"[]{},:\\') + document[place + 1 :]]
+    ways += [document[: one.start()] + wrong + document[one.end() :]] * 4 if one else []
+    return dice.choice(ways)
 
 
 async def test_who_is_not_to_be_trusted_is_not_decided_on(school: School) -> None:

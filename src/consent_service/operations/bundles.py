@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from consent_service.core.errors import InvalidInput, SubjectNotFound
 from consent_service.core.instants import to_text
+from consent_service.core.people import Pseudonym
 from consent_service.operations import ledger
 from consent_service.store import checkpoints, merging, projection
 from consent_service.store import ledger as ledger_store
@@ -100,8 +101,8 @@ async def _indexes(tx: ReadTx, part: Part) -> list[int]:
         raise InvalidInput.at("/from", f"the ledger has the entries 0 to {size - 1}; --to is the first one not taken")
     if part.subject is None:
         return list(range(begin, end))
-    states = await projection.states_of(tx, [part.subject])
-    group = await merging.group_of(tx, states[part.subject].subject if states else part.subject)
+    (state,) = (await projection.facts_for(tx, (), [Pseudonym(part.subject)])).states
+    group = await merging.group_of(tx, state.subject if state else part.subject)
     found = [one for name in group for one in await ledger_store.indexes_of(tx, name) if begin <= one < end]
     if not found:
         raise SubjectNotFound("No entry there is about this subject; a subject is named as sub_…")

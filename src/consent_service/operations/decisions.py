@@ -114,8 +114,9 @@ async def _visible(tx: ReadTx, client: Client, records: Sequence[Record]) -> lis
     own = [one for one in records if _is_registered(client, one)]
     if not client.namespaces:
         return own
-    states = await projection.states_of(tx, {one.subject for one in own if one.subject})
-    seen = {subject for subject, state in states.items() if visible(state, client)}
+    about = sorted({one.subject for one in own if one.subject})
+    facts = await projection.facts_for(tx, (), [Pseudonym(name) for name in about])
+    seen = {name for name, state in zip(about, facts.states, strict=True) if visible(state, client)}
     return [one for one in own if one.subject in seen or (one.subject is None and _asked(client, one))]
 
 

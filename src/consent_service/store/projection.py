@@ -5,12 +5,12 @@
 
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import bindparam, delete, insert
 
 from consent_service.core import ledger, projection
 from consent_service.core.clients import Client
@@ -177,30 +177,6 @@ def _untrusted(tx: ReadTx, subject: str, namespace: str | None) -> SubjectState:
     tx.trust.untrusted += 1
     logger.error("record_untrusted: the row of %s, or an identifier's, fails its seal or is not the newest", subject)
     return SubjectState(subject, SubjectKind.STUDENT, namespaces={namespace: 1} if namespace else {}, trusted=False)
-
-
-async def states_of(tx: ReadTx, subjects: Iterable[str]) -> dict[str, SubjectState]:
-    """The states of the subjects that exist, by pseudonym, as their rows say; nothing is checked.
-
-    For a subject that was merged, the state of the one that it was merged into.
-    """
-    asked, known, wanted = set(subjects), dict[str, SubjectState](), set(subjects)
-    while wanted:
-        rows = await tx.rows(select(subject_state).where(subject_state.c.subject.in_(wanted)))
-        found = {row.subject: projection.from_document(row.subject, row.last_index, row.document) for row in rows}
-        known |= found
-        wanted = {state.into for state in found.values() if state.into} - known.keys()
-    return {name: state for name in asked & known.keys() if (state := _end_of(name, known))}
-
-
-def _end_of(name: str, known: Mapping[str, SubjectState]) -> SubjectState | None:
-    """Where a subject's mergers lead; None where they lead nowhere."""
-    for _ in known:
-        state = known.get(name)
-        if state is None or state.into is None:
-            return state
-        name = state.into
-    return None
 
 
 class Changes:

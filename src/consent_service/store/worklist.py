@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
-    Text,
+    TableValuedAlias,
     and_,
     case,
-    cast,
     false,
     func,
     literal,
@@ -21,9 +19,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
-    type_coerce,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 from consent_service.core.instants import to_milliseconds
 from consent_service.core.policy import Handover, Purpose
@@ -39,6 +35,7 @@ _BORN, _KIND, _PLACE_OF_KIND = '{"born":', '"kind":', len('{"born":719163,') + 1
 _LEAVES, _MEMBERSHIP, _ENDED = ',"leaves":{', '},"membership":["', '},"membership":["ended",'
 _DIGITS, _DAY = 6, 10  # of a day between 1900 and 2700 as a number, and of one as text
 _SHORTEST_YEAR = 365
+_WIDTH = 19  # digits that the largest number of a row has, at most
 
 _SHOWN = (Work.BIRTH_DATE_MISSING, Work.NEVER_ASKED)
 """What the document shows by itself: whether there is a birth date, and whether anything was ever said."""
@@ -160,10 +157,12 @@ def _is_heard() -> Condition:
 
 def _is_divided(tx: ReadTx) -> Condition:
     """Whether guardians said both yes and no about a leaf."""
-    said = _Words(tx.dialect)
-    action = said.number(2)
+    said = _Words(tx)
+    action, grant = said.number(2), _number(tx, 0)
     words = (
-        said.of_all.where(said.text(1) != "").group_by(said.text(0)).having(func.min(action) == 0, func.max(action) > 0)
+        said.of_all.where(said.text(1) != "")
+        .group_by(said.text(0))
+        .having(func.min(action) == grant, func.max(action) > grant)
     )
     both = ['%"sub' + "_" * 27 + f'",{number},%' for number in range(3)]  # a _ is any character
     yes, *noes = [_document.like(pattern) for pattern in both]
@@ -191,51 +190,72 @@ def _has_lapsed(tx: ReadTx, terms: Terms) -> Condition:
 
 def _is_outdated(tx: ReadTx, leaf: Purpose, terms: Terms) -> Condition:
     expires_at, wording = _cells(tx, leaf)
-    return and_(wording < leaf.counts_from, or_(expires_at.is_(None), expires_at > to_milliseconds(terms.now)))
+    goes_on = or_(expires_at.is_(None), expires_at > _number(tx, to_milliseconds(terms.now)))
+    return and_(wording < _number(tx, leaf.counts_from), goes_on)
 
 
 def _has_said_before(tx: ReadTx, terms: Terms) -> Condition:
     """Whether a yes of before a change was said where a guardian spoke, so that more than the last word counts."""
-    said = _Words(tx.dialect)
-    before = [and_(said.text(0) == leaf.code, said.number(6) < leaf.counts_from) for leaf in terms.changed]
-    words = said.of_all.where(said.number(2) == 0, or_(false(), *before))
+    said = _Words(tx)
+    before = [and_(said.text(0) == leaf.code, said.number(6) < _number(tx, leaf.counts_from)) for leaf in terms.changed]
+    words = said.of_all.where(said.number(2) == _number(tx, 0), or_(false(), *before))
     return _family_has(case((_holds('"heard":[['), words.exists()), else_=false()))
 
 
 class _Words:
     """What was said where a guardian spoke: a row for each word, as `Voices` has them."""
 
-    def __init__(self, dialect: str) -> None:
-        self._is_sqlite = dialect == "sqlite"
-        rows: Any = (
-            func.json_each(_document, "$.heard")
-            if self._is_sqlite
-            else func.jsonb_array_elements(cast(_document, JSONB).op("->")("heard"))
-        )
-        table = rows.table_valued("value")
+    def __init__(self, tx: ReadTx) -> None:
+        self._is_sqlite = tx.dialect == "sqlite"
+        table = self._on_sqlite() if self._is_sqlite else self._on_postgresql()
         self._row = table.c.value
         self.of_all = select(literal(1)).select_from(table).correlate(subject_state)
 
     def text(self, place: int) -> ColumnElement[str]:
         """A cell that holds text."""
+        return self._cell(place) if self._is_sqlite else func.btrim(self._cell(place), '"')
+
+    def number(self, place: int) -> ColumnElement[Any]:
+        """A cell that holds a number, to be compared with a `_number`."""
+        return self._cell(place) if self._is_sqlite else _padded(self._cell(place))
+
+    def _on_sqlite(self) -> TableValuedAlias:
+        return func.json_each(_readable(), "$.heard").table_valued("value")
+
+    def _on_postgresql(self) -> TableValuedAlias:
+        rows = func.split_part(func.split_part(_document, '"heard":[[', 2), "]]", 1)
+        return func.unnest(func.string_to_array(rows, "],[")).table_valued("value").render_derived()
+
+    def _cell(self, place: int) -> ColumnElement[Any]:
         if self._is_sqlite:
-            return func.json_extract(self._row, f"$[{place}]")
-        return cast(type_coerce(self._row, JSONB)[place].astext, Text)
-
-    def number(self, place: int) -> ColumnElement[int]:
-        """A cell that holds a number."""
-        return cast(self.text(place), BigInteger)
+            is_row = func.substr(self._row, 1, 1) == "["
+            return case((and_(is_row, func.json_valid(self._row)), func.json_extract(self._row, f"$[{place}]")))
+        return func.split_part(self._row, ",", place + 1)
 
 
-def _cells(tx: ReadTx, leaf: Purpose) -> list[ColumnElement[int]]:
-    """When a yes expires, and the number of its wording; null where no yes stands."""
+def _cells(tx: ReadTx, leaf: Purpose) -> list[ColumnElement[Any]]:
+    """When a yes expires, and the number of its wording, to be compared with a `_number`; null where no yes stands."""
     if tx.dialect == "sqlite":
-        row = func.json_extract(_document, f'$.leaves."{leaf.code}"')
-        is_yes = func.json_extract(row, "$[0]") == 0
-        return [case((is_yes, func.json_extract(row, f"$[{place}]"))) for place in (3, 4)]
-    cells = func.split_part(_document, f'"{leaf.code}":[0,', 2)
-    texts = [func.nullif(func.nullif(func.split_part(cells, ",", place), ""), "null") for place in (3, 4)]
-    return [cast(text, BigInteger) for text in texts]
+        cells = [func.json_extract(_readable(), f'$.leaves."{leaf.code}"[{place}]') for place in (0, 3, 4)]
+        return [case((cells[0] == 0, cell)) for cell in cells[1:]]
+    row = func.split_part(_document, f'"{leaf.code}":[0,', 2)
+    texts = [func.nullif(func.nullif(func.split_part(row, ",", place), ""), "null") for place in (3, 4)]
+    return [_padded(text) for text in texts]
+
+
+def _readable() -> ColumnElement[str]:
+    """The document where it is JSON: one that somebody damaged must not take the others down."""
+    return case((and_(func.typeof(_document) == "text", func.json_valid(_document)), _document), else_="{}")
+
+
+def _padded(cell: ColumnElement[str]) -> ColumnElement[str]:
+    """The text of a number so that it compares as the number does; to cast it fails where somebody damaged it."""
+    return func.lpad(cell, _WIDTH, "0")
+
+
+def _number(tx: ReadTx, number: int) -> Any:  # noqa: ANN401 (a number on SQLite, and its padded text on PostgreSQL)
+    """A number to compare a cell with."""
+    return number if tx.dialect == "sqlite" else f"{number:0{_WIDTH}}"
 
 
 def _was_never_asked(tx: ReadTx, leaves: Sequence[Purpose], terms: Terms) -> Condition:
