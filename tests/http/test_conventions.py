@@ -146,6 +146,35 @@ async def test_a_query_parameter_that_is_not_there_is_refused(
     assert (fault["pointer"], fault["detail"]) == (f"query/{name}", f"no such query parameter here; {told}")
 
 
+async def test_a_query_parameter_that_is_given_twice_is_refused(school: School) -> None:
+    response = await school.get("/v1/worklist?limit=1&kind=never_asked&limit=2")
+    assert_problem(response, 422, "validation_failed")
+    assert response.json()["errors"] == [{"pointer": "query/limit", "detail": "give this query parameter once"}]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "member"),
+    [
+        ("/v1/consents", statements("person:1", ("billing", "grant")), "expires_at"),
+        ("/v1/consents", statements("person:1", ("billing", "grant")), "made_at"),
+        ("/v1/clients", {"name": "crm", "scopes": ["check"]}, "expires_at"),
+        ("/v1/subjects", {"identifiers": ["person:1"]}, "birth_date"),
+        ("/v1/guardianships", {"guardian": "person:1", "ward": "person:2", "relation": "x"}, "from"),
+        ("/v1/guardianships", {"guardian": "person:1", "ward": "person:2", "relation": "x"}, "verified_at"),
+        ("/v1/check/as-of", CHECK, "at"),
+    ],
+)
+@pytest.mark.parametrize("when", [5, 0, 1_900_000_000, "1900000000", "0", True, 86400.0])
+async def test_a_number_says_no_day_and_no_instant(
+    school: School, path: str, body: dict[str, object], member: str, when: object
+) -> None:
+    response = await school.post(path, body | {member: when})
+    assert_problem(response, 422, "validation_failed")
+    (fault,) = response.json()["errors"]
+    assert fault["pointer"] == f"/{member}"
+    assert "2026-04-01" in fault["detail"]
+
+
 async def test_authzen_takes_no_notice_of_a_query_parameter(school: School) -> None:
     response = await school.get("/.well-known/authzen-configuration?fresh=1")
     assert response.status_code == 200

@@ -166,6 +166,24 @@ async def test_what_is_no_http_is_told_so_and_the_connection_closes(school: Scho
         assert await reader.read() == b""
 
 
+@pytest.mark.parametrize("hosts", [b"", b"Host: localhost\r\nHost: elsewhere\r\n"])
+@pytest.mark.parametrize("path", ["/v1/check", "/v1/check/batch"])
+async def test_a_request_names_one_host(school: School, path: str, hosts: bytes) -> None:
+    request = Request(path, {}).encoded(school.key).replace(b"Host: localhost\r\n", hosts)
+    async with talking(school) as (reader, writer):
+        writer.write(request)
+        status, _, body = await heard(reader)
+        assert (status, json.loads(body)["code"]) == (400, "malformed_http")
+        assert await reader.read() == b""
+
+
+async def test_an_old_client_names_no_host(school: School) -> None:
+    request = Request("/v1/check", {}).encoded(school.key).replace(b"Host: localhost\r\n", b"")
+    async with talking(school) as (reader, writer):
+        writer.write(request.replace(b"HTTP/1.1", b"HTTP/1.0"))
+        assert (await heard(reader))[0] == 422
+
+
 @pytest.mark.parametrize("path", ["/v1/check", "/v1/policy/versions"])
 async def test_a_length_may_have_more_digits_than_python_reads(school: School, path: str) -> None:
     request = Request(path, {}).encoded(school.key).replace(b"Content-Length: ", b"Content-Length: " + b"0" * 5000)

@@ -5,17 +5,38 @@ for it).
 """
 
 import json
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from typing import Any, ClassVar, NoReturn
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from datetime import date, datetime
+from typing import Annotated, Any, ClassVar, NoReturn
 
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic_core import PydanticCustomError
 
 from consent_service.core.errors import Fault, InvalidInput, MalformedJson, WrongMediaType
+from consent_service.core.instants import instant
 
 WRONG_MEMBERS = "The request has members that cannot be accepted; see errors."
+
+
+def _written(kind: str) -> BeforeValidator:
+    """Only text says when: of a number nobody knows what it counts, and since when."""
+
+    def read(value: object) -> object:
+        if isinstance(value, str) and value[4:5] == "-":
+            return value
+        raise PydanticCustomError(kind, "not as RFC 3339 has it")
+
+    return BeforeValidator(read)
+
+
+InstantIn = Annotated[datetime, AfterValidator(instant), _written("datetime_parsing")]
+"""An instant that comes in: RFC 3339 with an offset, cut to the millisecond."""
+
+DateIn = Annotated[date, _written("date_parsing")]
+"""A day that comes in: 2026-04-01."""
 
 
 class Body(BaseModel):
@@ -37,7 +58,7 @@ class StrictRoute(APIRoute):
 
         async def handle_strictly(request: Request) -> Response:
             if not self.ignores_others:
-                _refuse_others(request.query_params, known)
+                _refuse_others([name for name, _ in request.query_params.multi_items()], known)
             if has_body:
                 refuse_other_media_types(request.headers.get("content-type", ""))
                 request._json = parsed(await request.body())  # noqa: SLF001 (where Starlette keeps the parsed body)
@@ -53,11 +74,13 @@ def _query(dependant: Dependant) -> Iterator[str]:
         yield from _query(below)
 
 
-def _refuse_others(given: Iterable[str], known: Sequence[str]) -> None:
-    """Whoever misspells `dry_run` would publish. Raises InvalidInput."""
+def _refuse_others(given: Sequence[str], known: Sequence[str]) -> None:
+    """Whoever misspells `dry_run` would publish, and so would who says it twice. Raises InvalidInput."""
     there = f"there are: {', '.join(known)}" if known else "there is none"
     told = f"no such query parameter here; {there}"
-    if faults := [Fault(f"query/{name}", told) for name in given if name not in known]:
+    faults = [Fault(f"query/{name}", told) for name in dict.fromkeys(given) if name not in known]
+    faults += [Fault(f"query/{name}", "give this query parameter once") for name in known if given.count(name) > 1]
+    if faults:
         raise InvalidInput(WRONG_MEMBERS, errors=faults)
 
 

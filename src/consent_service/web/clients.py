@@ -10,12 +10,12 @@ from consent_service.examples import CLIENT
 from consent_service.operations import clients
 from consent_service.operations.clients import CreatedClient, NewClient
 from consent_service.web import forms
-from consent_service.web.bodies import Body, StrictRoute
+from consent_service.web.bodies import Body, InstantIn, StrictRoute
 from consent_service.web.checks import PurposeCode
 from consent_service.web.consents import Limit
 from consent_service.web.deps import Reader, Writer, changes, reads, writes
 from consent_service.web.openapi import READING, WRITING, Tag
-from consent_service.web.outputs import Instant, InstantIn, Output
+from consent_service.web.outputs import Instant, Output
 from consent_service.web.problems import documented
 
 router = APIRouter(route_class=StrictRoute, tags=[Tag.CLIENTS])

@@ -17,11 +17,11 @@ from consent_service.operations.standings import LeafState
 from consent_service.store.ledger import Entry
 from consent_service.web.answers import Plain, optional_text
 from consent_service.web.auth import with_scope
-from consent_service.web.bodies import Body, StrictRoute
+from consent_service.web.bodies import Body, InstantIn, StrictRoute
 from consent_service.web.checks import PurposeCode
 from consent_service.web.deps import IdempotencyKey, InRoom, Reader, Room, fingerprints, pseudonym, reads
 from consent_service.web.openapi import READING, WRITING, Tag
-from consent_service.web.outputs import Instant, InstantIn, Output
+from consent_service.web.outputs import Instant, Output
 from consent_service.web.problems import documented
 
 router = APIRouter(route_class=StrictRoute, tags=[Tag.CONSENTS])

@@ -13,13 +13,13 @@ from consent_service.operations.decisions import Explained, Replayed
 from consent_service.store.decisions import Record
 from consent_service.web import forms
 from consent_service.web.answers import ReasonOut, reasons_out
-from consent_service.web.bodies import StrictRoute
+from consent_service.web.bodies import InstantIn, StrictRoute
 from consent_service.web.checks import CheckIn
 from consent_service.web.consents import Limit, SubPath
 from consent_service.web.deps import Language, pseudonym
 from consent_service.web.ledger import Auditor, EntryOut
 from consent_service.web.openapi import ASKING, READING, Tag
-from consent_service.web.outputs import Instant, InstantIn, Output
+from consent_service.web.outputs import Instant, Output
 from consent_service.web.problems import documented
 
 router = APIRouter(route_class=StrictRoute, tags=[Tag.CHECKS])

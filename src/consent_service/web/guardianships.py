@@ -13,10 +13,10 @@ from consent_service.core.guardianship import GuardianshipChange, GuardianshipSt
 from consent_service.examples import CHILD, GUARDIANSHIP
 from consent_service.operations import guardianships
 from consent_service.operations.guardianships import ABSENT, Known, NewGuardianship, Step
-from consent_service.web.bodies import Body, StrictRoute
+from consent_service.web.bodies import Body, DateIn, InstantIn, StrictRoute
 from consent_service.web.deps import Reader, Room, Writer, pseudonym, reads, writes
 from consent_service.web.openapi import READING, WRITING, Tag
-from consent_service.web.outputs import Instant, InstantIn, Output
+from consent_service.web.outputs import Instant, Output
 from consent_service.web.problems import documented
 
 router = APIRouter(route_class=StrictRoute, tags=[Tag.PEOPLE])
@@ -31,7 +31,7 @@ def _either(value: object, read: Callable[[object], date]) -> date:
 
 
 DayIn = Annotated[
-    Annotated[InstantIn | date, Field(union_mode="left_to_right")],
+    Annotated[InstantIn | DateIn, Field(union_mode="left_to_right")],
     WrapValidator(_either),
     Field(description="A day at the school, from its beginning, or an instant."),
 ]

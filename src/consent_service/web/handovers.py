@@ -8,7 +8,7 @@ from pydantic import Field
 
 from consent_service.core.clients import Scope
 from consent_service.operations import handovers
-from consent_service.web.bodies import StrictRoute
+from consent_service.web.bodies import DateIn, StrictRoute
 from consent_service.web.consents import Limit
 from consent_service.web.deps import Reader, reads
 from consent_service.web.openapi import READING, Tag
@@ -42,7 +42,7 @@ class HandoversOut(Output):
 )
 async def forecast(
     reader: Annotated[Reader, reads(Scope.PEOPLE_READ)],
-    until: Annotated[date, Query(description="The last day.", openapi_examples={"example": {"value": "2035-12-31"}})],
+    until: Annotated[DateIn, Query(description="The last day.", openapi_examples={"example": {"value": "2035-12-31"}})],
     after: Annotated[str, Query(max_length=64, description="Go on behind this `sub_…`.")] = "",
     limit: Limit = 100,
 ) -> HandoversOut:

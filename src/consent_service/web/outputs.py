@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from consent_service.core.instants import instant, to_text
+from consent_service.core.instants import to_text
 
 Instant = Annotated[
     datetime,
@@ -13,10 +13,6 @@ Instant = Annotated[
     Field(json_schema_extra={"type": "string", "format": "date-time"}, examples=["2026-11-23T02:10:11.512Z"]),
 ]
 """RFC 3339 in UTC with milliseconds."""
-
-
-InstantIn = Annotated[datetime, AfterValidator(instant)]
-"""An instant that comes in: with an offset, cut to the millisecond."""
 
 
 class Output(BaseModel):

@@ -12,7 +12,7 @@ from consent_service.core.policy import SubjectKind
 from consent_service.operations import people
 from consent_service.operations.people import NewSubject, Person, SubjectChange
 from consent_service.web import forms
-from consent_service.web.bodies import Body, StrictRoute
+from consent_service.web.bodies import Body, DateIn, StrictRoute
 from consent_service.web.consents import SubPath
 from consent_service.web.deps import Reader, Room, Writer, changes, pseudonym, reads, writes
 from consent_service.web.openapi import ASKING, READING, WRITING, Tag
@@ -29,7 +29,7 @@ class MembershipIn(Body):
     """Whether the person belongs to the school; `ended_on` is the first day without membership, today if left out."""
 
     status: MembershipStatus
-    ended_on: date | None = None
+    ended_on: DateIn | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -53,7 +53,7 @@ class SubjectIn(Body):
 
     identifiers: list[IdentifierIn] = Field(min_length=1, max_length=20)
     kind: SubjectKind | None = Field(default=None, description="From the first identifier's namespace, if left out.")
-    birth_date: date | None = None
+    birth_date: DateIn | None = None
     language: LanguageIn | None = None
     membership: MembershipIn | None = None
 
@@ -66,7 +66,7 @@ class SubjectPatch(Body):
     )
 
     kind: SubjectKind | None = None
-    birth_date: date | None = None
+    birth_date: DateIn | None = None
     language: LanguageIn | None = None
     membership: MembershipIn | None = None
     add_identifiers: list[IdentifierIn] = Field(default_factory=list, max_length=20)

@@ -118,8 +118,11 @@ class Protocol(HttpToolsProtocol):
         self._expect()
 
     def on_headers_complete(self) -> None:
-        """A request is here, but for its body."""
+        """A request is here, but for its body. Raises HttpParserError for one that does not name one host."""
         self._futile = 0
+        hosts = [name for name, _ in self.headers if name == b"host"]
+        if len(hosts) != 1 and self.parser.get_http_version() == "1.1":  # RFC 9112 section 3.2
+            raise HttpParserError("no host, or several")
         if self.parser.should_upgrade():
             self._upgrading = self.parser.get_method()
             return

@@ -1,6 +1,5 @@
 """What the office has to do."""
 
-from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -11,7 +10,7 @@ from consent_service.core.worklist import TO_DO, Item, Work
 from consent_service.operations import worklist
 from consent_service.operations.worklist import Wanted, WorkList
 from consent_service.web import forms
-from consent_service.web.bodies import StrictRoute
+from consent_service.web.bodies import DateIn, StrictRoute
 from consent_service.web.checks import PurposeCode
 from consent_service.web.consents import Limit
 from consent_service.web.deps import Counter, Language, counts
@@ -64,7 +63,7 @@ def _wanted(
         ),
     ] = None,
     purpose: Annotated[PurposeCode | None, Query(description="Only the leaves of this purpose.")] = None,
-    until: Annotated[date | None, Query(description="The last day of hand-overs; in 90 days, if left out.")] = None,
+    until: Annotated[DateIn | None, Query(description="The last day of hand-overs; in 90 days, if left out.")] = None,
     after: Annotated[str, Query(pattern=forms.AFTER_SUBJECT, description="Go on behind this `sub_…`.")] = "",
     limit: Limit = 100,
 ) -> Wanted:
