@@ -89,6 +89,26 @@ async def test_a_caller_who_cannot_be_told_keeps_nobody_else_from_the_answer(
     assert (lane.inside, "could not be told" in caplog.text) == (0, True)
 
 
+async def test_what_a_driver_gives_up_is_that_batchs_error_and_the_next_one_goes_on(school: School) -> None:
+    turnstile = Turnstile()
+
+    async def given_up_at_first(tx: WriteTx, items: Sequence[int]) -> Sequence[int | ConsentError]:
+        answers = await turnstile(tx, items)
+        if items == [1]:
+            raise asyncio.CancelledError
+        return answers
+
+    lane: Lane[int, int] = Lane(school.service.database.write, given_up_at_first, patience=60)
+    turnstile.gate.clear()
+    first = asyncio.create_task(lane.ask(1))
+    await turnstile.entered.wait()
+    second = asyncio.create_task(lane.ask(2))
+    turnstile.gate.set()
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(first, 10)
+    assert await asyncio.wait_for(second, 10) == 20
+
+
 async def test_answers_that_are_not_as_many_as_the_questions_are_nobodys(school: School) -> None:
     turnstile = Turnstile()
 

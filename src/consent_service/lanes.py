@@ -167,6 +167,11 @@ class Lane(Generic[Item, Answer]):
         except Exception as error:
             logger.exception("a batch of %s failed", getattr(self._operation, "__name__", "a lane"))
             return [error] * len(items)
+        except asyncio.CancelledError:
+            if self._runner is None or self._runner.cancelling():
+                raise  # we are told to end; else a driver gave up what it waited for
+            logger.exception("a batch of %s was cancelled from within", getattr(self._operation, "__name__", "a lane"))
+            return [Unavailable(_LATE) for _ in items]
 
     async def _in_one_transaction(self, items: Sequence[Item]) -> Sequence[Answer | ConsentError]:
         async with self._begin() as tx:
