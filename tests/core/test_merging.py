@@ -274,6 +274,19 @@ def test_a_guardian_who_is_blocked_in_one_record_is_blocked_in_all_of_the_merged
     assert blocked == {"gua_one_1": NOW, "gua_one_2": None, "gua_other_1": NOW, "gua_other_2": None}
 
 
+def test_of_a_wards_leaf_that_the_policy_does_not_have_each_yes_lapses_for_nobody_can_say_what_it_would_permit() -> (
+    None
+):
+    """A court order that comes with the merger may leave a yes alone that waited for another, once the leaf is back."""
+    guardianships = {"gua_child_1": MOTHER, "gua_child_2": replace(MOTHER, guardian=OTHER)}
+    words = [(leaf, Action.GRANT, 5, "sub_mother", None, 2) for leaf in (GONE, "billing")]
+    before = record(CHILD, *words, kind=SubjectKind.STUDENT, guardianships=guardianships)
+    facts, pair = facts_of_ward(before, Pair(OTHER, ONE), NOW), Pair(OTHER, ONE)
+    now = after(facts, words_of_ward(before, facts, pair, LAW), pair)
+    assert "billing" in now.leaves
+    assert GONE not in now.leaves
+
+
 def test_a_court_order_about_one_record_of_a_guardian_holds_for_the_other() -> None:
     both = {"gua_child_1": replace(MOTHER, guardian=ONE), "gua_child_2": replace(BLOCKED, guardian=OTHER)}
     facts = facts_of_ward(record(CHILD, guardianships=both), Pair(OTHER, ONE), NOW)

@@ -145,7 +145,8 @@ def words_of_ward(before: SubjectState, facts: SubjectState, pair: Pair, law: La
     """What stands for a ward of the two, for the leaves of which that changes. `facts` has the guardians renamed.
 
     The two voices become one. Where a leaf was not permitted, the guardian's yes lapses, so that it never comes to
-    count by a guardianship of the other record; where that does not suffice, each yes that still counts.
+    count by a guardianship of the other record; where that does not suffice, or nobody can say because the policy in
+    force does not have the leaf, each yes that still counts.
     """
     words = {}
     for leaf in before.leaves:
@@ -158,7 +159,8 @@ def words_of_ward(before: SubjectState, facts: SubjectState, pair: Pair, law: La
         if law.leaf(leaf) and law.permits(before, leaf):
             found = together
         else:
-            found = lapsed if law.leaf(leaf) and law.permits(_with(facts, leaf, without), leaf) else without
+            suffices = law.leaf(leaf) and not law.permits(_with(facts, leaf, without), leaf)
+            found = without if suffices else lapsed
         if found != said:
             words[leaf] = _word(found, [before.leaves[leaf]])
     return words
