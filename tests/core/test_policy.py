@@ -65,6 +65,10 @@ def test_the_nearest_codes_are_told() -> None:
     assert POLICY.nearest("zzzzzz") == ()
 
 
+def test_a_misspelled_code_is_looked_up_once_however_often_it_is_asked_for() -> None:
+    assert POLICY.nearest("marketing.email") is POLICY.nearest("marketing.email")
+
+
 def test_an_unlisted_namespace_is_a_student() -> None:
     assert POLICY.kind_of("elsewhere") is SubjectKind.STUDENT
     assert POLICY.kind_of("billing") is SubjectKind.CUSTOMER

@@ -1,6 +1,7 @@
 """The policy: a tree of purposes whose leaves hold state, and what the policy says of each."""
 
 import difflib
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -180,9 +181,7 @@ class Policy:
 
     def nearest(self, code: str) -> tuple[str, ...]:
         """Up to three codes that may have been meant: those that end like it first, then those spelled like it."""
-        ending = [known for known in self._by_code if known.endswith("." + code)]
-        alike = difflib.get_close_matches(code, self._by_code, n=3, cutoff=0.5)
-        return tuple(dict.fromkeys([*ending, *alike]))[:3]
+        return _nearest(code, tuple(self._by_code))
 
     def unknown_sentence(self, code: str) -> str:
         """The sentence for a code that it does not have."""
@@ -194,3 +193,11 @@ class Policy:
     def kind_of(self, namespace: str) -> SubjectKind:
         """What a person in this namespace is, if nobody says; in an unlisted one a student, the careful choice."""
         return self.namespaces.get(namespace, SubjectKind.STUDENT)
+
+
+@functools.lru_cache(maxsize=1024)
+def _nearest(code: str, codes: tuple[str, ...]) -> tuple[str, ...]:
+    """Remembered, for whoever misspells a purpose asks ten thousand times in one filter, and all others wait."""
+    ending = [known for known in codes if known.endswith("." + code)]
+    alike = difflib.get_close_matches(code, codes, n=3, cutoff=0.5)
+    return tuple(dict.fromkeys([*ending, *alike]))[:3]
