@@ -52,6 +52,18 @@ async def test_what_is_written_in_one_turn_leaves_in_one_write() -> None:
     assert socket.seen == [b"head body", b"next"]
 
 
+async def test_an_answer_in_one_piece_leaves_at_once_but_behind_what_is_kept() -> None:
+    socket, transport = wired()
+    transport.write_whole(b"first")
+    assert socket.seen == [b"first"]
+    transport.write(b"head ")
+    transport.write_whole(b"and whole")
+    await asyncio.sleep(0)
+    transport.close()
+    transport.write_whole(b"too late")
+    assert socket.seen == [b"first", b"head and whole", b"closed"]
+
+
 async def test_what_is_kept_is_written_before_the_connection_closes() -> None:
     socket, transport = wired()
     transport.write(b"goodbye")

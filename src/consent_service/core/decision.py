@@ -220,7 +220,7 @@ def _said(
         return (None,)
     if hearing.is_needed(state):
         return hearing.outcome(state, leaf, policy, now, zone)
-    return (state.leaves.get(leaf.code),)
+    return (state.leaves.of(leaf.code),)
 
 
 def _objections(question: Question, facts: Facts) -> list[Reason]:

@@ -31,7 +31,7 @@ def is_needed(state: SubjectState) -> bool:
 
 def outcome(state: SubjectState, leaf: Purpose, policy: Policy, now: datetime, zone: ZoneInfo) -> Outcome:
     """What stands for a leaf, and why it does not count, if it does not."""
-    standing = state.leaves.get(leaf.code)
+    standing = state.leaves.of(leaf.code)
     if standing is None or not is_needed(state):
         return Outcome(standing)
     voices = state.voices.of(leaf.code) or {OWN: standing}

@@ -137,7 +137,7 @@ def words_of_two(kept: SubjectState, merged: SubjectState, law: Law) -> dict[str
         one, other = said_of(kept, leaf), said_of(merged, leaf)
         together, was_yes = _together(one, other), law.permits(kept, leaf) and law.permits(merged, leaf)
         found = together if one and other and law.leaf(leaf) and was_yes else _lapsed(together, leaf, law)
-        words[leaf] = _word(found, [kept.leaves.get(leaf), merged.leaves.get(leaf)])
+        words[leaf] = _word(found, [kept.leaves.of(leaf), merged.leaves.of(leaf)])
     return words
 
 

@@ -5,6 +5,7 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from typing import NamedTuple
 
 PSEUDONYM_PREFIX = "sub_"
 _PSEUDONYM = re.compile(r"sub_[0-7][0-9A-HJKMNP-TV-Z]{25}")
@@ -12,8 +13,7 @@ _NAMESPACE = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 LONGEST_IDENTIFIER = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Identifier:
+class Identifier(NamedTuple):
     """A subject's name in one of the school's systems, such as sis:S-1001."""
 
     namespace: str
@@ -23,8 +23,7 @@ class Identifier:
         return f"{self.namespace}:{self.id}"
 
 
-@dataclass(frozen=True, slots=True)
-class Pseudonym:
+class Pseudonym(NamedTuple):
     """The opaque `sub_…` under which the ledger, URLs and logs know a subject."""
 
     value: str

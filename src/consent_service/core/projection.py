@@ -126,7 +126,7 @@ def _with_identifier(state: SubjectState, body: ledger.IdentifierChanged) -> Sub
 
 def _with_statement(state: SubjectState, index: int, body: ledger.StatementMade) -> SubjectState:
     statement = Statement(body.action, body.made_at, body.expires_at, body.leaves, body.role)
-    changed = {leaf: consent.standing_after(statement, leaf, index, state.leaves.get(leaf)) for leaf in body.applied}
+    changed = {leaf: consent.standing_after(statement, leaf, index, state.leaves.of(leaf)) for leaf in body.applied}
     voices = _with_voices(state, index, statement, body)
     return state._replace(leaves=state.leaves.changed(changed), voices=voices)
 

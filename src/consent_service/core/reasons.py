@@ -6,9 +6,9 @@ explains each one.
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from typing import NamedTuple
 
 from consent_service.core.policy import Text
 
@@ -37,8 +37,7 @@ class ReasonCode(StrEnum):
     RECORD_UNTRUSTED = "record_untrusted"
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(NamedTuple):
     """One reason for an answer.
 
     `purpose` is the leaf (or the code asked for) that it is about, `index` the ledger entry that it rests on, `on` the
@@ -47,7 +46,7 @@ class Reason:
 
     code: ReasonCode
     purpose: str
-    index: int | None = None
+    index: int | None = None  # type: ignore[assignment]  # it hides tuple.index, which nobody needs
     on: date | None = None
     nearest: tuple[str, ...] = ()
 

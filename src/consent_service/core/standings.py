@@ -30,11 +30,14 @@ class Leaves(Mapping[str, Standing]):
 
     def __getitem__(self, leaf: str) -> Standing:
         """What stands for one leaf."""
-        begin = self._row_of(leaf)
-        if begin < 0:
+        if (standing := self.of(leaf)) is None:
             raise KeyError(leaf)
-        row, _ = _JSON.raw_decode(self.text, begin)
-        return _from_row(*row)
+        return standing
+
+    def of(self, leaf: str) -> Standing | None:
+        """The same; None where nothing stands."""
+        begin = self._row_of(leaf)
+        return None if begin < 0 else _from_row(*_JSON.raw_decode(self.text, begin)[0])
 
     def __iter__(self) -> Iterator[str]:
         """The leaves that were ever decided."""

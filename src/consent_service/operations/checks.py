@@ -33,8 +33,7 @@ class Asked(NamedTuple):
     question: Question
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(NamedTuple):
     """A question, and the client that it is decided for: whoever asks, or another one."""
 
     client: Client

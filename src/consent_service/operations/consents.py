@@ -193,7 +193,7 @@ class _Desk:
         now, is_minor = self._append.at, self._majority(state).is_minor(self._append.at)
         why: dict[str, NotApplied | None] = {}
         for leaf in statement.wordings:
-            said = hearing.said_before(state, leaf, speaker) if is_minor else state.leaves.get(leaf)
+            said = hearing.said_before(state, leaf, speaker) if is_minor else state.leaves.of(leaf)
             why[leaf] = consent.objection_to(statement, said, noes.get(leaf), now, is_authorised=is_minor)
             if is_minor and hearing.lifts_nothing(statement, said):
                 why[leaf] = NotApplied.GUARDIAN_REQUIRED

@@ -124,8 +124,9 @@ class Slim:
     def take(self, arrived: Arrived, body: bytes, respond: Respond) -> None:
         """Answer a request: `respond` is called once, at once or after its batch's commit."""
         request = _Request(arrived, respond, self._measures)
-        if self._rate.admits(_text(arrived.headers, b"authorization"), arrived.scope):
-            request.begin(body)
+        authorization = _text(arrived.headers, b"authorization")
+        if self._rate.admits(authorization, arrived.scope):
+            request.begin(body, authorization)
         else:
             request.refuse(self._rate.refusal(request.id))
 
@@ -146,13 +147,13 @@ class _Request:
         self._measures = measures
         self._room: Room = arrived.scope["app"].state.room
 
-    def begin(self, body: bytes) -> None:
+    def begin(self, body: bytes, authorization: str) -> None:
         """Media type, JSON, key, members; then into the lane."""
         hot, headers, room = self._arrived.hot, self._arrived.headers, self._room
         try:
             refuse_other_media_types(_text(headers, b"content-type"))
             value = parsed(body)
-            key_hash = auth.key_hash_in(_text(headers, b"authorization"), room.database.keyring)
+            key_hash = auth.key_hash_in(authorization, room.database.keyring)
             hot.lane(room).put(hot.item(hot.model.model_validate(value), room, key_hash), self.tell)
         except ValidationError as error:
             self.refuse(problems.of_body(error, self.id))

@@ -43,6 +43,13 @@ class OneWrite:
             self._soon(self._write)
         self._kept.append(data)
 
+    def write_whole(self, answer: bytes) -> None:
+        """Write an answer that is in one piece: at once, unless something before it is kept."""
+        if self._kept:
+            self._kept.append(answer)
+        elif not self._transport.is_closing():
+            self._transport.write(answer)
+
     def close(self) -> None:
         """Write what is kept, then close."""
         self._write()
@@ -80,7 +87,8 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A caller is there."""
-        super().connection_made(OneWrite(transport, self.loop))  # type: ignore[arg-type]  # it has all of a transport
+        self.out = OneWrite(transport, self.loop)
+        super().connection_made(self.out)  # type: ignore[arg-type]  # it has all of a transport
         self.flow = _Flow(self.transport, self.pipeline)
         self._futile = 0  # bytes since the last that brought a request further
         self._is_over = False
@@ -244,7 +252,7 @@ class _SlimCycle(RequestResponseCycle):
             return
         protocol = self._protocol
         closing = [] if self.keep_alive else [_CLOSE]
-        protocol.transport.write(_response(status, [*protocol.server_state.default_headers, *headers, *closing], body))
+        protocol.out.write_whole(_response(status, [*protocol.server_state.default_headers, *headers, *closing], body))
         if not self.keep_alive:
             protocol.transport.close()
         protocol.on_response_complete()
@@ -255,7 +263,7 @@ def _response(status: int, headers: RawHeaders, body: bytes) -> bytes:
 
 
 def _lines(headers: RawHeaders) -> bytes:
-    return b"".join([*(b"%b: %b\r\n" % header for header in headers), b"\r\n"])
+    return b"\r\n".join([*map(b": ".join, headers), b"\r\n"])
 
 
 class _NobodyWaits(asyncio.Event):
