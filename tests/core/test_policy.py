@@ -5,6 +5,7 @@ from importlib import resources
 import pytest
 
 from consent_service import policies
+from consent_service.core.errors import MOST_FAULTS
 from consent_service.core.policy import SubjectKind
 from consent_service.core.policy_file import from_document, parse, to_document
 from consent_service.core.policy_yaml import PolicyFileError
@@ -130,6 +131,14 @@ def test_each_wrong_place_is_told_in_the_order_of_the_file() -> None:
     told = [one.sentence.split(":")[0] for one in refused.value.wrong]
     assert told == ["`number`", "`basis`", "`basis`"]
     assert [one.line for one in refused.value.wrong] == sorted(one.line or 0 for one in refused.value.wrong)
+
+
+def test_of_very_many_wrong_places_the_first_are_told() -> None:
+    wrong = TEXT + "".join(f"wrong{i}: 1\n" for i in range(1000))
+    with pytest.raises(PolicyFileError) as refused:
+        parse(wrong, name="wrong.yaml")
+    assert len(refused.value.wrong) == MOST_FAULTS + 1
+    assert str(refused.value).endswith(f"wrong.yaml: more is wrong than these {MOST_FAULTS}")
 
 
 def test_an_empty_file_is_refused() -> None:

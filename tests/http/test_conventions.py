@@ -2,12 +2,14 @@
 
 import json
 import re
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from consent_service.core.clients import Scope
+from consent_service.core.clients import Scope, key_from
+from consent_service.core.errors import MOST_FAULTS
 from consent_service.web import forms, problems
 from consent_service.web.limits import BODY_LIMIT
 from tests.http.test_examples import with_examples
@@ -211,6 +213,35 @@ async def test_a_body_over_the_limit_is_refused_declared_or_not(school: School) 
     headers = {"Authorization": f"Bearer {school.key}", "Content-Type": "application/json"}
     streamed = await school.http.post("/v1/check", content=chunks(), headers=headers)  # type: ignore[arg-type]
     assert_problem(streamed, 413, "body_too_large")
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_a_large_body_is_read_only_of_a_client_that_is_known(school: School, *, declared: bool) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(BODY_LIMIT // 1000 + 1):
+            yield b"{" * 1000
+
+    for key, status, code in ((school.key, 422, "malformed_json"), (key_from("A" * 43), 401, "unauthenticated")):
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        content = b"{" * (BODY_LIMIT + 1) if declared else chunks()
+        answered = await school.http.post("/v1/check/batch", content=content, headers=headers)
+        assert_problem(answered, status, code)
+
+
+async def test_of_very_many_wrong_members_the_first_are_told(school: School) -> None:
+    many = {f"wrong{i}": i for i in range(MOST_FAULTS + 5)}
+    for path, body, place in (
+        ("/v1/check", CHECK | many, ""),
+        ("/v1/check/batch", {"questions": [CHECK | many]}, "/questions/0"),
+        ("/v1/check/filter", {"purpose": "billing", "subjects": ["BAD:1"] * (MOST_FAULTS + 5)}, None),
+        ("/v1/policy/versions", {"policy": many}, "/policy"),
+    ):
+        answer = (await school.post(path, body)).json()
+        errors = (answer["decisions"][0]["error"] if "decisions" in answer else answer)["errors"]
+        assert len(errors) == MOST_FAULTS + 1
+        assert errors[-1]["detail"] == "more is wrong than these 100"
+        if place is not None:
+            assert f"{place}/wrong0" in [one["pointer"] for one in errors]
 
 
 async def test_a_body_at_the_limit_is_taken(school: School) -> None:

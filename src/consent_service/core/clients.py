@@ -61,15 +61,21 @@ class Client:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
-def authenticated(client: Client | None, scope: Scope, now: datetime) -> Client:
-    """Let a live client with the scope through.
+def recognised(client: Client | None, now: datetime) -> Client:
+    """Let a live client through.
 
-    Raises Unauthenticated (which does not say whether the key ever existed), ScopeMissing or RecordUntrusted.
+    Raises Unauthenticated (which does not say whether the key ever existed) or RecordUntrusted.
     """
     if client is not None and not client.trusted:
         raise errors.RecordUntrusted("This client's row fails its seal; see: consent-service verify.")
     if client is None or not client.is_live(now):
         raise errors.Unauthenticated("The key is unknown, revoked or expired; ask the office for a new one.")
+    return client
+
+
+def authenticated(client: Client | None, scope: Scope, now: datetime) -> Client:
+    """Let a live client with the scope through. Raises ScopeMissing as well."""
+    client = recognised(client, now)
     if scope not in client.scopes:
         raise errors.ScopeMissing(f"This operation needs the scope {scope.value}, which this key does not have.")
     return client

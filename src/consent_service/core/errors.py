@@ -3,8 +3,9 @@
 A no to a check is not in this file: a no is an answer. An error is when we could not answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar
 
 
@@ -18,6 +19,18 @@ class Fault:
 
     pointer: str
     detail: str
+
+
+MOST_FAULTS = 100
+"""How many wrong members are told: a body may have a hundred thousand, and everybody would wait for their sentences."""
+
+
+def first_faults(faults: Iterable[Fault]) -> list[Fault]:
+    """The first of them, and where there are more a last one that says so; the others are not looked at."""
+    told = list(islice(faults, MOST_FAULTS + 1))
+    if len(told) > MOST_FAULTS:
+        told[-1] = Fault("", f"more is wrong than these {MOST_FAULTS}")
+    return told
 
 
 class ConsentError(Exception):

@@ -6,6 +6,7 @@ The same shape as plain JSON is what is published, hashed and stored (`to_docume
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from itertools import chain, islice
 from typing import Annotated, Self
 
 from pydantic import (
@@ -21,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from consent_service.core.errors import MOST_FAULTS
 from consent_service.core.instants import instant, to_text
 from consent_service.core.policy import (
     QUIET_PERIOD_DAYS,
@@ -249,17 +251,19 @@ def _policy(document: JsonValue, name: str, lines: Mapping[Path, int], source_te
     try:
         read = _File.model_validate(document)
     except ValidationError as error:
-        found = [(one["loc"], _sentence(one["loc"], one["type"], one["msg"])) for one in error.errors()]
+        errors = error.errors(include_input=False, include_context=False, include_url=False)
+        found = ((one["loc"], _sentence(one["loc"], one["type"], one["msg"])) for one in errors)
         raise PolicyFileError(name, *_places(found, lines)) from None
-    if wrong := [*_duplicates(read), *_unsorted(read), *_strayed(read, source_text)]:
-        raise PolicyFileError(name, *_places(wrong, lines))
+    if wrong := _places(chain(_duplicates(read), _unsorted(read), _strayed(read, source_text)), lines):
+        raise PolicyFileError(name, *wrong)
     return read.made()
 
 
 def _places(wrong: Iterable[tuple[Path, str]], lines: Mapping[Path, int]) -> list[WrongPlace]:
-    """In the order of the file."""
-    found = [WrongPlace(line_of(path, lines), sentence, path) for path, sentence in wrong]
-    return sorted(found, key=lambda one: one.line or 0)
+    """The first of them, in the order of the file."""
+    found = [WrongPlace(line_of(path, lines), sentence, path) for path, sentence in islice(wrong, MOST_FAULTS + 1)]
+    told = sorted(found[:MOST_FAULTS], key=lambda one: one.line or 0)
+    return [*told, WrongPlace(None, f"more is wrong than these {MOST_FAULTS}")] if len(found) > MOST_FAULTS else told
 
 
 def _duplicates(read: _File) -> Iterator[tuple[Path, str]]:
@@ -288,12 +292,14 @@ def _too_long(path: Path, purpose: _Purpose, above: str) -> Iterator[tuple[Path,
 
 
 def _twice(where: str, codes: Sequence[str]) -> Iterator[tuple[tuple[str, int], str]]:
+    before: set[str] = set()
     for position, code in enumerate(codes):
-        if code in codes[:position]:
+        if code in before:
             yield (
                 (where, position),
                 f"the code {code} stands here twice; codes are unique among their siblings",
             )
+        before.add(code)
 
 
 def _unsorted(read: _File) -> Iterator[tuple[Path, str]]:

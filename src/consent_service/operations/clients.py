@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from consent_service.core import ids, ledger
-from consent_service.core.clients import Client, Scope, authenticated, key_from
+from consent_service.core.clients import Client, Scope, authenticated, key_from, recognised
 from consent_service.core.errors import ClientNameTaken, ClientNotFound, ClientNotPermitted, InvalidInput
 from consent_service.core.keyring import KEY_BYTES
 from consent_service.core.policy import Policy
@@ -33,6 +33,11 @@ class CreatedClient:
 
     client: Client
     key: str
+
+
+async def recognise(tx: ReadTx, key_hash: str) -> Client:
+    """The live client that holds the key, whatever its scopes. Raises Unauthenticated."""
+    return recognised(await clients.by_key_hash(tx, key_hash), tx.now)
 
 
 async def authenticate(tx: ReadTx, key_hash: str, scope: Scope) -> Client:

@@ -1,6 +1,8 @@
 """Limits, as pure ASGI: how large a body may be, and how fast a client may ask."""
 
+import functools
 import time
+from collections.abc import Awaitable, Callable
 
 from limits import parse
 from starlette.responses import Response
@@ -8,7 +10,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from consent_service.core.clients import is_well_formed
 from consent_service.core.errors import BodyTooLarge
-from consent_service.web import problems
+from consent_service.lanes import read_in_time
+from consent_service.operations import clients
+from consent_service.web import auth, problems
+from consent_service.web.deps import Room
 from consent_service.web.edge import header_of, request_id_of
 
 BODY_LIMIT = 64 * 1024
@@ -20,7 +25,8 @@ _FREE = ("/livez", "/readyz", "/metrics")
 class BodyLimit:
     """Refuses a body over 64 KiB, or over 2 MiB where many questions come together, or a policy.
 
-    At once by its Content-Length, else when the byte too many comes in.
+    At once by its Content-Length, else when the byte too many comes in. A large one is read only of a client that is
+    known: to read it takes longer than a check may, and anybody can make up a key.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -37,7 +43,7 @@ class BodyLimit:
             answer = problems.response("body_too_large", _too_large(limit), request_id_of(scope))
             await answer(scope, receive, send)
             return
-        await self._app(scope, _counting(receive, limit), send)
+        await self._app(scope, _counting(receive, limit, functools.partial(_recognise, scope)), send)
 
 
 def exceeds(length: bytes, limit: int) -> bool:
@@ -46,18 +52,27 @@ def exceeds(length: bytes, limit: int) -> bool:
     return len(digits) > len(str(limit)) or int(digits or b"0") > limit
 
 
-def _counting(receive: Receive, limit: int) -> Receive:
+def _counting(receive: Receive, limit: int, recognise: Callable[[], Awaitable[None]]) -> Receive:
     seen = 0
 
     async def counted() -> Message:
         nonlocal seen
         message = await receive()
-        seen += len(message.get("body", b""))
+        before, seen = seen, seen + len(message.get("body", b""))
         if seen > limit:
             raise BodyTooLarge(_too_large(limit))
+        if before <= BODY_LIMIT < seen:
+            await recognise()
         return message
 
     return counted
+
+
+async def _recognise(scope: Scope) -> None:
+    """Raises Unauthenticated, unless it is a client that asks."""
+    room: Room = scope["app"].state.room
+    key_hash = auth.key_hash_in(header_of(scope, b"authorization") or "", room.database.keyring)
+    await read_in_time(room.database, functools.partial(clients.recognise, key_hash=key_hash))
 
 
 def _too_large(limit: int) -> str:

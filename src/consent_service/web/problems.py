@@ -1,7 +1,7 @@
 """Errors on the wire: RFC 9457 problem details for every answer that is not 2xx. This is the only map."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from consent_service.core import errors
-from consent_service.core.errors import ConsentError, Fault
+from consent_service.core.errors import ConsentError, Fault, first_faults
 from consent_service.core.publication import NotPublished, Publication
 from consent_service.web.bodies import WRONG_MEMBERS
 from consent_service.web.edge import request_id_of
@@ -119,7 +119,7 @@ def _documented(codes: Sequence[str]) -> dict[str, object]:
 def problem(code: str, detail: str, request_id: str, faults: Sequence[Fault]) -> Problem:
     """Problem details for a code; `type` is the path of its explanation in this service."""
     kind = KINDS[code]
-    members = [WrongMember(pointer=fault.pointer, detail=fault.detail) for fault in faults]
+    members = [WrongMember(pointer=fault.pointer, detail=fault.detail) for fault in first_faults(faults)]
     return Problem(
         type=f"/problems/{code}",
         title=kind.title,
@@ -146,14 +146,17 @@ def response(
     return JSONResponse(body, made.status, headers=extra, media_type=MEDIA_TYPE)
 
 
-def faults_of(errors: Sequence[Any]) -> list[Fault]:
-    """Pydantic's errors as faults."""
-    return [_fault(one["loc"], one["type"], one["msg"], one.get("ctx", {}).get("pattern", "")) for one in errors]
+def faults_of(errors: Iterable[Any]) -> list[Fault]:
+    """Pydantic's errors as faults, the first of them."""
+    return first_faults(
+        _fault(one["loc"], one["type"], one["msg"], one.get("ctx", {}).get("pattern", "")) for one in errors
+    )
 
 
 def faults_in(error: ValidationError) -> list[Fault]:
-    """The faults of a body that a model refused."""
-    return faults_of([{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_input=False)])
+    """The faults of a body that a model refused, the first of them."""
+    errors = error.errors(include_input=False, include_url=False)
+    return faults_of({**one, "loc": ("body", *one["loc"])} for one in errors)
 
 
 def install(app: FastAPI) -> None:
