@@ -69,6 +69,13 @@ async def test_a_batch_has_no_more_than_its_most(school: School) -> None:
     assert max(map(len, turnstile.batches)) == 2
 
 
+async def test_what_takes_as_long_as_many_counts_for_as_many(school: School) -> None:
+    turnstile = Turnstile()
+    lane: Lane[int, int] = Lane(school.service.database.write, turnstile, most=4, weigh=lambda item: item)
+    await asyncio.gather(*(lane.ask(n) for n in (3, 2, 1, 9, 1, 1)))
+    assert turnstile.batches == [[3, 2], [1, 9], [1, 1]]
+
+
 async def test_an_items_error_is_its_own(school: School) -> None:
     lane = await lane_of(school, Turnstile())
     answers = await asyncio.gather(*(lane.ask(n) for n in (1, -1, 2)), return_exceptions=True)

@@ -153,7 +153,7 @@ def _service(settings: Settings, database: Database, notary: Notary) -> Service:
         settings,
         database,
         _checks(settings, database),
-        Lane(database.write_one_by_one(), record),
+        Lane(database.write_one_by_one(), record, weigh=consents.weight),
         notary,
         asyncio.Event(),
     )

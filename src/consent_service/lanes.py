@@ -49,6 +49,7 @@ class _Batch(Generic[Item, Answer]):
     timer: asyncio.TimerHandle | None = None
     items: list[Item] = field(default_factory=list)
     callers: list[Tell[Answer]] = field(default_factory=list)
+    weight: int = 0
 
     def answer(self, answers: Sequence[Answer | Exception]) -> None:
         """Tell each caller; only once, even if the answers come after all."""
@@ -62,9 +63,14 @@ class _Batch(Generic[Item, Answer]):
                 logger.exception("a caller could not be told the answer; the others are")
 
 
+def _as_one(_: object) -> int:
+    return 1
+
+
 class Lane(Generic[Item, Answer]):
     """One river of questions or statements, in batches of at most `most`, with at most `waiting` callers inside.
 
+    `weigh` says for how many an item counts that takes as long as many: all others wait while its batch is worked at.
     `begin` opens a batch's transaction. A caller waits at most about `patience` seconds (PATIENCE unless told) and then
     gets Unavailable; what it asked for may still happen if its batch was under way, and else does not.
     """
@@ -77,12 +83,14 @@ class Lane(Generic[Item, Answer]):
         most: int = 256,
         waiting: int = 2048,
         patience: float | None = None,
+        weigh: Callable[[Item], int] = _as_one,
     ) -> None:
         self._begin: Callable[[], AbstractAsyncContextManager[Any]] = begin
         self._operation: Operation[Any, Item, Answer] = operation
         self._most = most
         self._waiting = waiting
         self._patience = PATIENCE if patience is None else patience
+        self._weigh = weigh
         self._inside = 0
         self._batches: deque[_Batch[Item, Answer]] = deque()
         self._runner: asyncio.Task[None] | None = None
@@ -115,12 +123,14 @@ class Lane(Generic[Item, Answer]):
             await asyncio.wait([self._runner])
 
     def _gather(self, item: Item, tell: Tell[Answer]) -> None:
-        if not self._batches or len(self._batches[-1].items) >= self._most:
-            batch: _Batch[Item, Answer] = _Batch()
-            batch.timer = asyncio.get_running_loop().call_later(self._patience, self._give_up, batch)
-            self._batches.append(batch)
-        self._batches[-1].items.append(item)
-        self._batches[-1].callers.append(tell)
+        if not self._batches or self._batches[-1].weight >= self._most:
+            begun: _Batch[Item, Answer] = _Batch()
+            begun.timer = asyncio.get_running_loop().call_later(self._patience, self._give_up, begun)
+            self._batches.append(begun)
+        batch = self._batches[-1]
+        batch.items.append(item)
+        batch.callers.append(tell)
+        batch.weight += self._weigh(item)
         if self._runner is None:
             self._runner = asyncio.create_task(self._run())
 
@@ -150,7 +160,7 @@ class Lane(Generic[Item, Answer]):
     async def _gathered(self, batch: _Batch[Item, Answer]) -> None:
         """Let in who is at the door: a turn of the loop reads a request, the next one brings it here."""
         quiet = 0
-        while quiet < _TURNS and len(batch.items) < self._most:
+        while quiet < _TURNS and batch.weight < self._most:
             before = len(batch.items)
             await asyncio.sleep(0)
             quiet = 0 if len(batch.items) > before else quiet + 1

@@ -62,6 +62,11 @@ class Call(NamedTuple):
     fingerprints: tuple[str, ...] = ()
 
 
+def weight(call: Call) -> int:
+    """For how many a call counts in its lane: for each of its statements."""
+    return len(call.said)
+
+
 @dataclass(frozen=True, slots=True)
 class RecordedEntry:
     """What became of one statement: its entry, the leaves that it changed, and why not if it left some."""
