@@ -1,18 +1,21 @@
 """Lanes: many take one; nobody's error is another's; nothing is acknowledged before it is committed."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 from sqlalchemy import text
 
 from consent_service.core.errors import ConsentError, Overloaded, ScopeMissing, Unavailable
-from consent_service.lanes import Gate, Lane, write_alone
+from consent_service.lanes import Gate, Lane, read_in_time, snapshot_alone, view_alone, write_alone
 from consent_service.store import ledger
-from consent_service.store.db import WriteTx
+from consent_service.store.db import Database, WriteTx
 from tests.school import School, statements
 
 pytestmark = pytest.mark.anyio
+
+
+Alone = Callable[[Database, Callable[[WriteTx], Awaitable[None]]], Awaitable[None]]
 
 
 class Turnstile:
@@ -114,6 +117,15 @@ async def test_what_a_driver_gives_up_is_that_batchs_error_and_the_next_one_goes
     with pytest.raises(Unavailable):
         await asyncio.wait_for(first, 10)
     assert await asyncio.wait_for(second, 10) == 20
+
+
+@pytest.mark.parametrize("alone", [read_in_time, view_alone, write_alone, snapshot_alone])
+async def test_what_a_driver_gives_up_is_an_error_outside_the_lanes_too(school: School, alone: Alone) -> None:
+    async def given_up(_: WriteTx) -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(Unavailable):
+        await alone(school.service.database, given_up)
 
 
 async def test_answers_that_are_not_as_many_as_the_questions_are_nobodys(school: School) -> None:

@@ -15,8 +15,8 @@ import asyncio
 import functools
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -208,8 +208,9 @@ async def read_alone(database: Database, operation: Callable[[ReadTx], Awaitable
 
 async def view_alone(database: Database, operation: Callable[[ReadTx], Awaitable[Result]]) -> Result:
     """The same, all of it on one snapshot."""
-    async with database.view() as tx:
-        return await operation(tx)
+    with _given_up():
+        async with database.view() as tx:
+            return await operation(tx)
 
 
 async def write_alone(database: Database, operation: Callable[[WriteTx], Awaitable[Result]]) -> Result:
@@ -244,8 +245,21 @@ async def in_time(work: Coroutine[object, object, Result]) -> Result:
         if not task.done():
             task.add_done_callback(_forget)
     if done:
-        return task.result()
+        with _given_up():
+            return task.result()
     raise Unavailable(_LATE)
+
+
+@contextmanager
+def _given_up() -> Iterator[None]:
+    """What a driver cancels is an error, and not the end of whoever waits for it."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise Unavailable(_LATE) from None
 
 
 def _forget(late: asyncio.Future[Result]) -> None:
@@ -288,4 +302,5 @@ class Gate:
 
 
 async def _shielded(work: Coroutine[object, object, Result]) -> Result:
-    return await asyncio.shield(asyncio.ensure_future(work))
+    with _given_up():
+        return await asyncio.shield(asyncio.ensure_future(work))

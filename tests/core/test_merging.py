@@ -16,7 +16,16 @@ from consent_service.core.clients import Client
 from consent_service.core.consent import Action, Method, Role
 from consent_service.core.decision import Question, decide
 from consent_service.core.guardianship import Guardianship
-from consent_service.core.merging import Law, Pair, Word, facts_of_two, facts_of_ward, words_of_two, words_of_ward
+from consent_service.core.merging import (
+    Law,
+    Pair,
+    Word,
+    facts_of_two,
+    facts_of_ward,
+    words_meanwhile,
+    words_of_two,
+    words_of_ward,
+)
 from consent_service.core.people import Membership, MembershipStatus, Pseudonym
 from consent_service.core.policy import Basis, GuardianRule, Policy, Purpose, SubjectKind
 from consent_service.core.projection import SubjectState, applied
@@ -173,6 +182,19 @@ def test_merging_two_guardians_turns_no_no_of_a_ward_into_a_yes(told: tuple[Any,
         assert permits(before, leaf) or not permits(now, leaf), leaf
 
 
+@pytest.mark.full
+@hypothesis_settings(max_examples=EXAMPLES)
+@given(told=wards)
+def test_nor_is_a_wards_no_a_yes_while_the_guardians_names_change_one_after_another(told: tuple[Any, ...]) -> None:
+    before, pair = state(CHILD, told, 10), Pair(OTHER, ONE)
+    facts = facts_of_ward(before, pair, NOW)
+    meanwhile, names = after(before, words_meanwhile(before, LAW), pair), list(before.guardianships)
+    for done in range(len(names) + 1):
+        renamed = {name: (facts if name in names[:done] else before).guardianships[name] for name in names}
+        for leaf in (*LEAVES, GONE, "after_sales_service"):
+            assert permits(before, leaf) or not permits(meanwhile._replace(guardianships=renamed), leaf), (leaf, done)
+
+
 def record(subject: str = ONE, *words: tuple[Any, ...], **facts: Any) -> SubjectState:  # noqa: ANN401 (any member)
     """A grown-up's record with these words, each a leaf, an action, and how many days ago."""
     made = SubjectState(subject, SubjectKind.CUSTOMER)._replace(**facts)
@@ -285,6 +307,12 @@ def test_of_a_wards_leaf_that_the_policy_does_not_have_each_yes_lapses_for_nobod
     now = after(facts, words_of_ward(before, facts, pair, LAW), pair)
     assert "billing" in now.leaves
     assert GONE not in now.leaves
+
+
+def test_a_leaf_of_a_ward_about_which_no_guardian_spoke_stays_as_it_is() -> None:
+    guardianships = {"gua_child_1": replace(MOTHER, guardian=OTHER)}
+    before = record(CHILD, (GONE, Action.GRANT, 5, None, None, 2), guardianships=guardianships)
+    assert words_of_ward(before, facts_of_ward(before, Pair(OTHER, ONE), NOW), Pair(OTHER, ONE), LAW) == {}
 
 
 def test_a_court_order_about_one_record_of_a_guardian_holds_for_the_other() -> None:

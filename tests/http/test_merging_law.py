@@ -181,6 +181,19 @@ async def two_guardians(school: School, told: tuple[Any, ...]) -> None:
     assert await story.yeses(story.name("child")) <= before
 
 
+async def halfway_of_two_guardians(school: School, kept: str, told: tuple[Any, ...]) -> None:
+    await prepare(school)
+    story = Story(school)
+    for guardian in ("mother", "father", "other"):
+        await story.enrol(guardian)
+    await story.record("one", ("sis", *told[1:]))
+    school.clock.advance(minutes=1)
+    whole, before = await story.size(), await story.yeses(story.name("one"))
+    await story.merge(kept, "mother")
+    for size in range(whole + 1, await story.size() + 1):
+        assert await story.yeses_at(story.name("one"), size) <= before, size
+
+
 many = hypothesis_settings(
     max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -212,6 +225,29 @@ def test_nor_is_it_a_yes_at_a_size_of_the_ledger_in_the_middle_of_the_merger(
     portal: BlockingPortal, open_for_many: School, one: tuple[Any, ...], other: tuple[Any, ...]
 ) -> None:
     portal.call(partial(halfway, open_for_many, one, other))
+
+
+@pytest.mark.full
+@hypothesis_settings(
+    max_examples=EXAMPLES // 3, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(kept=st.sampled_from(["other", "father"]), told=records)
+@example(
+    kept="other",
+    told=(
+        *("sis", "2014-05-02", None),
+        [
+            ("guard", "mother", True, None),
+            ("guard", "father", True, None),
+            ("say", "mother", "billing", "refuse", None, SECOND),
+            ("say", "father", "billing", "grant", None, SECOND),
+        ],
+    ),
+)
+def test_nor_is_it_a_yes_of_a_ward_in_the_middle_of_the_merger_of_two_guardians(
+    portal: BlockingPortal, open_for_many: School, kept: str, told: tuple[Any, ...]
+) -> None:
+    portal.call(partial(halfway_of_two_guardians, open_for_many, kept, told))
 
 
 @pytest.mark.full

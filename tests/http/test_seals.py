@@ -11,7 +11,7 @@ from consent_service.lanes import write_alone
 from consent_service.store.rebuild import rebuild
 from consent_service.store.tables import client, ledger_entry, policy_version, subject_identifier, subject_state
 from tests.http.test_conventions import assert_problem
-from tests.school import School
+from tests.school import Json, School
 from tests.tables import all_of, tamper
 
 pytestmark = pytest.mark.anyio
@@ -64,6 +64,28 @@ async def test_a_changed_row_is_a_no_that_says_so_and_hurts_nobody_else(school: 
     assert await school.why(OTHER, "billing") == ["consent_granted"]
     assert school.service.database.trust.untrusted > before
     assert f"consent_untrusted_records {before + 1}.0" in (await school.get("/metrics")).text
+
+
+NO_TEXT = {
+    "a document that is no text": of("subject_state", "document = CAST(x'7bff' AS TEXT)"),
+    "a seal that is a number": of("subject_state", "seal = 5"),
+    "a name's seal that is a number": of("subject_identifier", "seal = 5"),
+    "a name that leads to no text": of("subject_identifier", "subject = x'00'"),
+}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # it keeps in a column whatever it is given
+@pytest.mark.parametrize("statement", NO_TEXT.values(), ids=NO_TEXT.keys())
+async def test_a_cell_of_another_type_is_a_no_and_hurts_nobody_else(school: School, statement: str) -> None:
+    mine, other = await two_people(school)
+    await tamper(school.service.database, statement.format(mine=mine, other=other))
+    questions: list[Json] = [{"subject": name, "purpose": "billing"} for name in (MINE, OTHER)]
+    decisions = (await school.post("/v1/check/batch", {"questions": questions})).json()["decisions"]
+    assert [one["permitted"] for one in decisions] == [False, True]
+    assert await school.why(OTHER, "billing") == ["consent_granted"]
+    assert other in (await school.get("/v1/purposes/billing/permitted")).text
+    for path in ("/v1/stats", "/v1/worklist", "/v1/worklist?kind=never_asked", "/v1/worklist?kind=policy_changed"):
+        assert (await school.get(path)).status_code == 200, path
 
 
 async def test_a_batch_and_a_filter_answer_the_others(school: School) -> None:

@@ -538,6 +538,8 @@ def _merge_guardian(known: Known, before: Known, ward: str, kept: str, merged: s
     known["guardianships"][ward] = _blocked_alike(renamed, {kept} if {kept, merged} <= had else set(), now)
     for about, leaf in [key for key in before["words"] if key[0] == ward]:
         words = before["words"][about, leaf]
+        if words.keys() == {SELF}:
+            continue
         others = {kept if who == merged else who: word for who, word in words.items() if who != kept}
         said = _together(before, others, {who: word for who, word in words.items() if who == kept})
         said = {who: word | {"who": who} for who, word in said.items()}

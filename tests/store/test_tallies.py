@@ -59,3 +59,19 @@ async def test_the_database_counts_as_we_do(school: School) -> None:
     assert Counter(everybody.tallies) == counted(some)
     assert (of_the_sis.subjects, of_the_sis.tallies) == (1, ())
     assert {tally.leaf for tally in one_leaf.tallies} == {"email"}
+
+
+@pytest.mark.parametrize("wording", ["9" * 5000, '"' + "9" * 5000 + '"', '"\\ud800"', "null", "1e400"])
+async def test_a_row_that_somebody_damaged_does_not_keep_the_others_from_being_counted(
+    school: School, wording: str
+) -> None:
+    whole, damaged = states()[1], states()[2]
+    document = to_document(damaged).replace(",12,null]", f",{wording},null]").replace(",12,", f",{wording},")
+    assert wording in document
+    rows = [(whole.subject, 0, to_document(whole), b""), (damaged.subject, 0, document, b"")]
+    async with school.service.database.write() as tx:
+        await tx.insert(subject_state, rows)
+    async with school.service.database.read() as tx:
+        found = await tallies.count(tx, LEAVES, NOW)
+    assert found.subjects == 2
+    assert Counter(found.tallies) >= counted([whole])

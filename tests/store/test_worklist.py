@@ -251,7 +251,7 @@ def _damaged(document: str, dice: Random) -> str:
     wrong = dice.choice(["x", "9" * 40, "-1", '"7"', "[]", "{}", "null", "1e9", ""])
     ways = [document[:place], document[:place] + dice.choice('x"[]{},:\\') + document[place + 1 :]]
     ways += [document[: one.start()] + wrong + document[one.end() :]] * 4 if one else []
-    return dice.choice(ways)
+    return dice.choice([way for way in ways if way != document])
 
 
 async def test_who_is_not_to_be_trusted_is_not_decided_on(school: School) -> None:

@@ -100,7 +100,7 @@ class Keyring:
 
     def is_sealed(self, message: bytes, seal: bytes | None) -> bool:
         """Whether any seal key that is held and not revoked sealed exactly this."""
-        if not seal:
+        if not isinstance(seal, bytes):  # SQLite keeps in a column whatever somebody puts there
             return False
         digest = _by_id(self.seals).get(seal[:KEY_ID_BYTES])
         return digest is not None and hmac.compare_digest(digest(message)[:_MAC_BYTES], seal[KEY_ID_BYTES:])

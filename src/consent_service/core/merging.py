@@ -141,16 +141,34 @@ def words_of_two(kept: SubjectState, merged: SubjectState, law: Law) -> dict[str
     return words
 
 
-def words_of_ward(before: SubjectState, facts: SubjectState, pair: Pair, law: Law) -> dict[str, Word]:
-    """What stands for a ward of the two, for the leaves of which that changes. `facts` has the guardians renamed.
+def words_meanwhile(ward: SubjectState, law: Law) -> dict[str, Word]:
+    """What stands for a ward of the two until all is said: of a leaf that was not permitted no yes that still counts.
 
-    The two voices become one. Where a leaf was not permitted, the guardian's yes lapses, so that it never comes to
-    count by a guardianship of the other record; where that does not suffice, or nobody can say because the policy in
-    force does not have the leaf, each yes that still counts.
+    Guardianships and words change one after another; in between a no may be nobody's, and a yes everybody's.
+    """
+    words = {}
+    for leaf in ward.leaves:
+        said = ward.voices.of(leaf)
+        if said and not law.permits(ward, leaf) and (lapsed := _lapsed(said, leaf, law)) != said:
+            words[leaf] = _word(lapsed, [ward.leaves[leaf]])
+    return words
+
+
+def words_of_ward(
+    before: SubjectState, facts: SubjectState, pair: Pair, law: Law, meanwhile: Collection[str] = ()
+) -> dict[str, Word]:
+    """What stands for a ward of the two, for the leaves of which that changes, or something else stood meanwhile.
+
+    `facts` has the guardians renamed. The two voices become one. Where a leaf was not permitted, the guardian's yes
+    lapses, so that it never comes to count by a guardianship of the other record; where that does not suffice, or
+    nobody can say because the policy in force does not have the leaf, each yes that still counts. Of a leaf about which
+    no guardian ever spoke nothing changes.
     """
     words = {}
     for leaf in before.leaves:
-        said = said_of(before, leaf)
+        said = before.voices.of(leaf)
+        if not said:
+            continue
         others = {pair.name(one): row for one, row in said.items() if one != pair.into}
         together = _together(others, {one: row for one, row in said.items() if one == pair.into})
         lapsed = _lapsed(together, leaf, law)
@@ -161,7 +179,7 @@ def words_of_ward(before: SubjectState, facts: SubjectState, pair: Pair, law: La
         else:
             suffices = law.leaf(leaf) and not law.permits(_with(facts, leaf, without), leaf)
             found = without if suffices else lapsed
-        if found != said:
+        if found != said or leaf in meanwhile:
             words[leaf] = _word(found, [before.leaves[leaf]])
     return words
 

@@ -199,5 +199,5 @@ class Policy:
 def _nearest(code: str, codes: tuple[str, ...]) -> tuple[str, ...]:
     """Remembered, for whoever misspells a purpose asks ten thousand times in one filter, and all others wait."""
     ending = [known for known in codes if known.endswith("." + code)]
-    alike = difflib.get_close_matches(code, codes, n=3, cutoff=0.5)
+    alike = difflib.get_close_matches(code, codes, n=3)
     return tuple(dict.fromkeys([*ending, *alike]))[:3]

@@ -189,10 +189,12 @@ def _blocked_with(name: str, facts: SubjectState, *before: SubjectState) -> list
 
 async def _add_ward(tx: WriteTx, book: _Book, pair: Pair, ward: SubjectState, law: Law) -> None:
     """Add what changes for a ward of the merged one: the guardian's name, and what stands."""
-    facts = merging.facts_of_ward(ward, pair, law.now)
-    if words := merging.words_of_ward(ward, facts, pair, law):
-        _add_words(book, pair, ward.subject, words)
+    facts, meanwhile = merging.facts_of_ward(ward, pair, law.now), merging.words_meanwhile(ward, law)
+    if meanwhile:
+        _add_words(book, pair, ward.subject, meanwhile)
     await _add_guardianships(tx, book, ward, facts)
+    if words := merging.words_of_ward(ward, facts, pair, law, meanwhile):
+        _add_words(book, pair, ward.subject, words)
 
 
 def _add_words(book: _Book, pair: Pair, subject: str, words: Mapping[str, Word]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -303,10 +304,15 @@ def _sqlite_readers(url: URL) -> AsyncEngine:
     return engine
 
 
+_readable = partial(str, encoding="utf-8", errors="replace")
+"""Text that somebody damaged is read, and fails its seal; it does not fail whoever asks about others."""
+
+
 def _on_connect(engine: AsyncEngine, pragmas: Sequence[str]) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
+        connection.driver_connection.text_factory = _readable
         cursor = connection.cursor()
         for pragma in [*pragmas, "busy_timeout=2000"]:
             cursor.execute(f"PRAGMA {pragma}")

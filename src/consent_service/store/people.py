@@ -34,7 +34,8 @@ async def subjects_in(tx: ReadTx, namespace: str, *, after: str, limit: int) -> 
     """The pseudonyms of the subjects with an identifier in a namespace, in order, from the one behind `after`."""
     named = subject_identifier.c
     query = select(named.subject).distinct().where(named.namespace == namespace, named.subject > after)
-    return [row.subject for row in await tx.rows(query.order_by(named.subject).limit(limit))]
+    rows = await tx.rows(query.order_by(named.subject).limit(limit))
+    return [row.subject for row in rows if isinstance(row.subject, str)]  # SQLite sorts what is no text behind all text
 
 
 async def identifiers_in(tx: ReadTx, namespace: str, subjects: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -4,6 +4,7 @@ NOTE: this reads documents as core/projection.py writes them; tests/store/test_t
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from consent_service.core.projection import MERGED_BEGINS
 from consent_service.core.standings import ACTIONS
 from consent_service.store.db import ReadTx
 
+_WORDING = re.compile(r"[0-9]{1,9}")
 _ACTIONS = {str(number): action for number, action in enumerate(ACTIONS)}
 
 _SEEN_POSTGRESQL = """($3::text[] IS NULL OR EXISTS (
@@ -74,6 +76,6 @@ async def count(tx: ReadTx, leaves: Sequence[str], now: datetime, *, namespaces:
     found = [
         Tally(leaf, _ACTIONS[str(action)], int(wording), bool(expired), number)
         for leaf, action, wording, expired, number in rows
-        if leaf is not None and str(action) in _ACTIONS and str(wording).isdecimal()
+        if leaf is not None and str(action) in _ACTIONS and _WORDING.fullmatch(str(wording))
     ]
     return Count(subjects, tuple(found))

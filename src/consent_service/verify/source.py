@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -104,6 +105,7 @@ def _connected(file: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(
             f"{file.absolute().as_uri()}?mode=ro{more}", uri=True, isolation_level=None, check_same_thread=False
         )
+        connection.text_factory = partial(str, encoding="utf-8", errors="replace")  # what is no text is no true text
         with suppress(sqlite3.OperationalError):
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             return connection
