@@ -98,6 +98,16 @@ async def test_a_batch_and_a_filter_answer_the_others(school: School) -> None:
     assert filtered["permitted"] == [OTHER]
 
 
+async def test_who_is_asked_about_many_times_at_once_is_read_once(school: School) -> None:
+    mine, other = await two_people(school)
+    before = school.service.database.trust.untrusted
+    await tamper(school.service.database, UNSEALED.format(mine=mine, other=other))
+    questions: list[Json] = [{"subject": MINE, "purpose": purpose} for purpose in ("billing", "surveys", "marketing")]
+    decisions = (await school.post("/v1/check/batch", {"questions": questions})).json()["decisions"]
+    assert [one["reasons"][0]["code"] for one in decisions] == ["record_untrusted"] * 3
+    assert school.service.database.trust.untrusted == before + 1
+
+
 async def test_an_old_row_put_back_with_its_old_seal_is_found(school: School) -> None:
     await school.said(MINE, ("billing", "grant"))
     old = (await all_of(school, subject_state))[-1]

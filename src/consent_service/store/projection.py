@@ -113,6 +113,16 @@ def _without_circles(tx: ReadTx, facts: Facts) -> Facts:
 
 
 async def _snapshot(tx: ReadTx, key_hashes: Collection[str], subjects: Sequence[Reference]) -> Facts:
+    """Who is asked about twice is read once."""
+    each = list(dict.fromkeys(subjects))
+    facts = await _snapshot_of(tx, key_hashes, each)
+    if len(each) == len(subjects):
+        return facts
+    found = dict(zip(each, facts.states, strict=True))
+    return replace(facts, states=[found[who] for who in subjects])
+
+
+async def _snapshot_of(tx: ReadTx, key_hashes: Collection[str], subjects: Sequence[Reference]) -> Facts:
     keys = list(key_hashes)
     lookups = [tx.keyring.lookup(who) if isinstance(who, Identifier) else None for who in subjects]
     pseudonyms = [who.value if isinstance(who, Pseudonym) else None for who in subjects]
