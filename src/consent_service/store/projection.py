@@ -113,25 +113,19 @@ def _without_circles(tx: ReadTx, facts: Facts) -> Facts:
 
 
 async def _snapshot(tx: ReadTx, key_hashes: Collection[str], subjects: Sequence[Reference]) -> Facts:
-    """Who is asked about twice is read once."""
-    each = list(dict.fromkeys(subjects))
-    facts = await _snapshot_of(tx, key_hashes, each)
-    if len(each) == len(subjects):
-        return facts
-    found = dict(zip(each, facts.states, strict=True))
-    return replace(facts, states=[found[who] for who in subjects])
-
-
-async def _snapshot_of(tx: ReadTx, key_hashes: Collection[str], subjects: Sequence[Reference]) -> Facts:
-    keys = list(key_hashes)
-    lookups = [tx.keyring.lookup(who) if isinstance(who, Identifier) else None for who in subjects]
-    pseudonyms = [who.value if isinstance(who, Pseudonym) else None for who in subjects]
+    keys, each = list(key_hashes), list(dict.fromkeys(subjects))  # who is asked about twice is read once
+    lookups = [tx.keyring.lookup(who) if isinstance(who, Identifier) else None for who in each]
+    pseudonyms = [who.value if isinstance(who, Pseudonym) else None for who in each]
     if tx.dialect == "postgresql":
         rows = await tx.fetch(_FACTS_POSTGRESQL, tx.now, keys, lookups, pseudonyms)
     else:
         pairs = json.dumps(list(zip(lookups, pseudonyms, strict=True)))
         rows = await tx.fetch(_FACTS_SQLITE, to_text(tx.now), json.dumps(keys), pairs)
-    return _facts(tx, rows, lookups)
+    facts = _facts(tx, rows, lookups)
+    if len(each) == len(subjects):
+        return facts
+    found = dict(zip(each, facts.states, strict=True))
+    return replace(facts, states=[found[who] for who in subjects])
 
 
 def _facts(tx: ReadTx, rows: Sequence[Sequence[Any]], lookups: Sequence[str | None]) -> Facts:
