@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 
 import pytest
 from sqlalchemy import text
@@ -10,7 +11,9 @@ from consent_service.core.errors import ConsentError, Overloaded, ScopeMissing, 
 from consent_service.lanes import Gate, Lane, read_in_time, snapshot_alone, view_alone, write_alone
 from consent_service.store import ledger
 from consent_service.store.db import Database, WriteTx
+from consent_service.store.tables import ledger_entry
 from tests.school import School, statements
+from tests.tables import all_of
 
 pytestmark = pytest.mark.anyio
 
@@ -77,6 +80,19 @@ async def test_what_takes_as_long_as_many_counts_for_as_many(school: School) -> 
     lane: Lane[int, int] = Lane(school.service.database.write, turnstile, most=4, weigh=lambda item: item)
     await asyncio.gather(*(lane.ask(n) for n in (3, 2, 1, 9, 1, 1)))
     assert turnstile.batches == [[3, 2], [1, 9], [1, 1]]
+
+
+async def test_a_call_of_many_statements_fills_a_batch_as_many_calls_do(school: School) -> None:
+    def ticking() -> datetime:
+        school.clock.advance(milliseconds=1)
+        return school.clock.now
+
+    school.service.database.clock = ticking  # each transaction has an instant of its own
+    said = [("billing", "grant")] * 100
+    answers = await asyncio.gather(*(school.say(f"person:{n}", *said) for n in range(6)))
+    assert {answer.status_code for answer in answers} == {201}
+    made = [entry for entry in await all_of(school, ledger_entry) if entry.kind == "statement"]
+    assert (len(made), len({entry.at for entry in made}) > 1) == (600, True)
 
 
 async def test_an_items_error_is_its_own(school: School) -> None:

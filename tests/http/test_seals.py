@@ -8,8 +8,11 @@ from sqlalchemy import update
 from consent_service.core.clients import Scope
 from consent_service.core.people import Identifier
 from consent_service.lanes import write_alone
+from consent_service.settings import Settings
 from consent_service.store.rebuild import rebuild
 from consent_service.store.tables import client, ledger_entry, policy_version, subject_identifier, subject_state
+from consent_service.verify import report
+from tests.auditor import verified
 from tests.http.test_conventions import assert_problem
 from tests.school import Json, School
 from tests.tables import all_of, tamper
@@ -76,7 +79,9 @@ NO_TEXT = {
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # it keeps in a column whatever it is given
 @pytest.mark.parametrize("statement", NO_TEXT.values(), ids=NO_TEXT.keys())
-async def test_a_cell_of_another_type_is_a_no_and_hurts_nobody_else(school: School, statement: str) -> None:
+async def test_a_cell_of_another_type_is_a_no_and_hurts_nobody_else(
+    school: School, settings: Settings, statement: str
+) -> None:
     mine, other = await two_people(school)
     await tamper(school.service.database, statement.format(mine=mine, other=other))
     questions: list[Json] = [{"subject": name, "purpose": "billing"} for name in (MINE, OTHER)]
@@ -86,6 +91,7 @@ async def test_a_cell_of_another_type_is_a_no_and_hurts_nobody_else(school: Scho
     assert other in (await school.get("/v1/purposes/billing/permitted")).text
     for path in ("/v1/stats", "/v1/worklist", "/v1/worklist?kind=never_asked", "/v1/worklist?kind=policy_changed"):
         assert (await school.get(path)).status_code == 200, path
+    assert (await verified(settings)).exit_code == report.TAMPERED
 
 
 async def test_a_batch_and_a_filter_answer_the_others(school: School) -> None:
