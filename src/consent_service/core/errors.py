@@ -6,7 +6,9 @@ A no to a check is not in this file: a no is an answer. An error is when we coul
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +27,19 @@ MOST_FAULTS = 100
 """How many wrong members are told: a body may have a hundred thousand, and everybody would wait for their sentences."""
 
 
-def first_faults(faults: Iterable[Fault]) -> list[Fault]:
-    """The first of them, and where there are more a last one that says so; the others are not looked at."""
+MORE_FAULTS = f"more is wrong than these {MOST_FAULTS}"
+"""The sentence of the last one, where there are more."""
+
+
+def first_of(faults: Iterable[T], last: T) -> list[T]:
+    """The first faults, of whatever kind, and where there are more `last`; the others are not looked at."""
     told = list(islice(faults, MOST_FAULTS + 1))
-    if len(told) > MOST_FAULTS:
-        told[-1] = Fault("", f"more is wrong than these {MOST_FAULTS}")
-    return told
+    return [*told[:MOST_FAULTS], last] if len(told) > MOST_FAULTS else told
+
+
+def first_faults(faults: Iterable[Fault]) -> list[Fault]:
+    """The first of them, and where there are more a last one that says so."""
+    return first_of(faults, Fault("", MORE_FAULTS))
 
 
 class ConsentError(Exception):

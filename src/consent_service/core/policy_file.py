@@ -6,7 +6,7 @@ The same shape as plain JSON is what is published, hashed and stored (`to_docume
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from itertools import chain, islice
+from itertools import chain
 from typing import Annotated, Self
 
 from pydantic import (
@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from consent_service.core.errors import MOST_FAULTS
+from consent_service.core.errors import MORE_FAULTS, first_of
 from consent_service.core.instants import instant, to_text
 from consent_service.core.policy import (
     QUIET_PERIOD_DAYS,
@@ -184,7 +184,7 @@ class _File(_Node):
 def parse(text: str, *, name: str, source_text: bytes | None = None) -> Policy:
     """Read a policy file. `source_text` is the text that the file names as its source, to be held against it.
 
-    Raises PolicyFileError with the file's name, and the line and a sentence for each wrong place.
+    Raises PolicyFileError with the name, and the line and a sentence for each wrong place; of very many for the first.
     """
     document, lines = located(text, name=name)
     return _policy(document, name, lines, source_text)
@@ -259,11 +259,13 @@ def _policy(document: JsonValue, name: str, lines: Mapping[Path, int], source_te
     return read.made()
 
 
+_MORE = WrongPlace(None, MORE_FAULTS)
+
+
 def _places(wrong: Iterable[tuple[Path, str]], lines: Mapping[Path, int]) -> list[WrongPlace]:
     """The first of them, in the order of the file."""
-    found = [WrongPlace(line_of(path, lines), sentence, path) for path, sentence in islice(wrong, MOST_FAULTS + 1)]
-    told = sorted(found[:MOST_FAULTS], key=lambda one: one.line or 0)
-    return [*told, WrongPlace(None, f"more is wrong than these {MOST_FAULTS}")] if len(found) > MOST_FAULTS else told
+    found = (WrongPlace(line_of(path, lines), sentence, path) for path, sentence in wrong)
+    return sorted(first_of(found, _MORE), key=lambda one: (one is _MORE, one.line or 0))
 
 
 def _duplicates(read: _File) -> Iterator[tuple[Path, str]]:

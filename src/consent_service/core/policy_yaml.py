@@ -20,7 +20,7 @@ class WrongPlace(NamedTuple):
 
 
 class PolicyFileError(ValueError):
-    """A policy that cannot be taken: every place where it is wrong, as far as can be told at once."""
+    """A policy that cannot be taken: where it is wrong, as far as can be told at once; of many places the first."""
 
     def __init__(self, name: str, *wrong: WrongPlace) -> None:
         told = (f"{name}:{one.line}: {one.sentence}" if one.line else f"{name}: {one.sentence}" for one in wrong)
