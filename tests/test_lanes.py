@@ -11,7 +11,7 @@ from consent_service.core.errors import ConsentError, Overloaded, ScopeMissing, 
 from consent_service.lanes import Gate, Lane, read_in_time, snapshot_alone, view_alone, write_alone
 from consent_service.store import ledger
 from consent_service.store.db import Database, WriteTx
-from consent_service.store.tables import ledger_entry
+from consent_service.store.tables import ledger_entry, ledger_head
 from tests.school import School, statements
 from tests.tables import all_of
 
@@ -148,11 +148,15 @@ async def test_answers_that_are_not_as_many_as_the_questions_are_nobodys(school:
     turnstile = Turnstile()
 
     async def short(tx: WriteTx, items: Sequence[int]) -> Sequence[int | ConsentError]:
+        if len(items) > 1:
+            await tx.execute(text("UPDATE ledger_head SET size = size + 7"))
         return (await turnstile(tx, items))[: 1 if len(items) > 1 else None]
 
+    before = await all_of(school, ledger_head)
     lane: Lane[int, int] = Lane(school.service.database.write, short)
     answers = await asyncio.gather(*(lane.ask(n) for n in range(3)), return_exceptions=True)
     assert [type(answer) for answer in answers] == [RuntimeError] * 3
+    assert await all_of(school, ledger_head) == before  # nothing of it was committed
     assert await lane.ask(4) == 40
 
 

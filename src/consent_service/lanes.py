@@ -68,9 +68,10 @@ def _as_one(_: object) -> int:
 
 
 class Lane(Generic[Item, Answer]):
-    """One river of questions or statements, in batches of at most `most`, with at most `waiting` callers inside.
+    """One river of questions or statements, in batches, with at most `waiting` callers inside.
 
-    `weigh` says for how many an item counts that takes as long as many: all others wait while its batch is worked at.
+    A batch is full with `most` items. `weigh` says for how many an item counts that takes as long as many: nobody else
+    is heard while its batch is worked at.
     `begin` opens a batch's transaction. A caller waits at most about `patience` seconds (PATIENCE unless told) and then
     gets Unavailable; what it asked for may still happen if its batch was under way, and else does not.
     """
@@ -177,18 +178,14 @@ class Lane(Generic[Item, Answer]):
         except Exception as error:
             logger.exception("a batch of %s failed", getattr(self._operation, "__name__", "a lane"))
             return [error] * len(items)
-        except asyncio.CancelledError:
-            if self._runner is None or self._runner.cancelling():
-                raise  # we are told to end; else a driver gave up what it waited for
-            logger.exception("a batch of %s was cancelled from within", getattr(self._operation, "__name__", "a lane"))
-            return [Unavailable(_LATE) for _ in items]
 
     async def _in_one_transaction(self, items: Sequence[Item]) -> Sequence[Answer | ConsentError]:
-        async with self._begin() as tx:
-            answers = await self._operation(tx, items)
-            if len(answers) != len(items):
-                raise RuntimeError(f"{len(answers)} answers to {len(items)}: nobody can be told which is whose")
-            return answers
+        with _given_up():
+            async with self._begin() as tx:
+                answers = await self._operation(tx, items)
+                if len(answers) != len(items):
+                    raise RuntimeError(f"{len(answers)} answers to {len(items)}: nobody can be told which is whose")
+                return answers
 
 
 def _settle(caller: "asyncio.Future[Answer]", answer: Answer | Exception) -> None:
@@ -258,7 +255,8 @@ def _given_up() -> Iterator[None]:
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is None or task.cancelling():
-            raise
+            raise  # we are told to end
+        logger.exception("something that the database was asked for was cancelled from within")
         raise Unavailable(_LATE) from None
 
 
