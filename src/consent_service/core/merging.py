@@ -144,7 +144,8 @@ def words_of_two(kept: SubjectState, merged: SubjectState, law: Law) -> dict[str
 def words_meanwhile(ward: SubjectState, law: Law) -> dict[str, Word]:
     """What stands for a ward of the two until all is said: of a leaf that was not permitted no yes that still counts.
 
-    Guardianships and words change one after another; in between a no may be nobody's, and a yes everybody's.
+    Guardianships and words change one after another. In between a no may be that of somebody who is no guardian of the
+    ward, and would not hold off another guardian's yes.
     """
     words = {}
     for leaf in ward.leaves:
