@@ -23,12 +23,12 @@ from benchmarks.bulk import Space
 from benchmarks.policy import BRANCH, one_branch
 from benchmarks.population import Census
 from consent_service import keys
-from consent_service.app import running, utc_now
 from consent_service.core.clients import Scope
 from consent_service.core.policy import Policy, Purpose
 from consent_service.lanes import write_alone
 from consent_service.operations import clients, policies
 from consent_service.operations.clients import NewClient
+from consent_service.service import running, utc_now
 from consent_service.settings import Settings
 from consent_service.store import db, lock, schema
 from consent_service.store.db import Database

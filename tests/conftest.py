@@ -12,8 +12,8 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from consent_service import lanes
-from consent_service.app import utc_now
 from consent_service.keys import load
+from consent_service.service import utc_now
 from consent_service.settings import Settings
 from consent_service.store import db, schema
 from tests.clock import Clock

@@ -8,11 +8,12 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from consent_service.app import Service, create_app, running
+from consent_service.app import create_app
 from consent_service.core.clients import Scope
 from consent_service.lanes import write_alone
 from consent_service.operations import clients
 from consent_service.operations.clients import NewClient
+from consent_service.service import Service, running
 from consent_service.settings import Settings
 from tests.clock import Clock
 

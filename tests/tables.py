@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Executable, Row, Table, select, text
 
-from consent_service.app import utc_now
 from consent_service.keys import load
+from consent_service.service import utc_now
 from consent_service.settings import Settings
 from consent_service.store import db
 from consent_service.store.db import Database

@@ -10,7 +10,7 @@ import asyncpg
 import httpx
 import pytest
 
-from consent_service.app import StartFault
+from consent_service.faults import StartFault
 from consent_service.settings import Settings
 from tests.clock import Clock
 from tests.conftest import create_database, migrated

@@ -11,10 +11,11 @@ from typing import Generic, TypeVar
 import httpx
 import pytest
 
-from consent_service.app import create_app, running
+from consent_service.app import create_app
 from consent_service.core.errors import ConsentError
 from consent_service.lanes import Lane, Operation
 from consent_service.operations import checks
+from consent_service.service import running
 from consent_service.settings import Settings
 from consent_service.store.db import Database, WriteTx
 from consent_service.store.tables import decision

@@ -9,7 +9,7 @@ from benchmarks import publishing
 from benchmarks.populate import populated
 from benchmarks.population import permitted
 from benchmarks.target import Server
-from consent_service.app import utc_now
+from consent_service.service import utc_now
 from consent_service.settings import Settings
 from tests.service_process import serving
 

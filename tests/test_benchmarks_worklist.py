@@ -8,7 +8,7 @@ import pytest
 from benchmarks import publishing, worklist
 from benchmarks.populate import populated
 from benchmarks.target import Server
-from consent_service.app import utc_now
+from consent_service.service import utc_now
 from consent_service.settings import Settings
 from tests.service_process import serving
 

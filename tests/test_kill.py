@@ -13,10 +13,10 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Row
 
-from consent_service.app import running
 from consent_service.core import merkle
 from consent_service.core.instants import to_text
 from consent_service.lanes import write_alone
+from consent_service.service import running
 from consent_service.settings import Settings
 from consent_service.store import projection
 from consent_service.store.rebuild import rebuild

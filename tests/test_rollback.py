@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 
 from consent_service import worker
-from consent_service.app import Service, StartFault, running
 from consent_service.core import checkpoint
 from consent_service.core.clients import Scope
 from consent_service.core.errors import LedgerDamaged, LedgerRolledBack, Unavailable
+from consent_service.faults import StartFault
 from consent_service.lanes import read_alone, write_alone
 from consent_service.operations import clients, ledger
 from consent_service.operations.clients import NewClient
+from consent_service.service import Service, running
 from consent_service.settings import Settings
 from consent_service.store import checkpoints
 from consent_service.store.checkpoints import Signed

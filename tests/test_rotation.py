@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy import Update, insert, update
 
 from consent_service import keys, rotation
-from consent_service.app import running, take_keys
 from consent_service.core.decision import Question
 from consent_service.core.errors import RecordUntrusted
 from consent_service.core.keyring import Keyring, mark
@@ -24,6 +23,7 @@ from consent_service.core.signing import decoded, verify
 from consent_service.lanes import read_alone, write_alone
 from consent_service.operations import keys as operations
 from consent_service.operations.checks import Asked
+from consent_service.service import running, take_keys
 from consent_service.settings import Settings
 from consent_service.store import projection, seals
 from consent_service.store.db import Database

@@ -10,9 +10,9 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from consent_service.app import running
-from consent_service.cli.commands import app
+from consent_service import cli
 from consent_service.core.keys import KeyFault
+from consent_service.service import running
 from consent_service.settings import Settings
 from tests.school import statements
 from tests.service_process import run, serving
@@ -22,7 +22,8 @@ SECRETS = ("receipt_key", "checkpoint_key", "seal_key", "master_key", "identifie
 
 def listed(folder: Path, **more: str) -> list[Any]:
     """What `keys list` says, asked in this process, since it is asked so often."""
-    told = CliRunner().invoke(app, ["keys", "list", "--json"], env={"CONSENT_DATA_DIR": str(folder), **more})
+    environment = {"CONSENT_DATA_DIR": str(folder), **more}
+    told = CliRunner().invoke(cli.load("keys"), ["keys", "list", "--json"], env=environment)
     assert told.exit_code == 0, told.output
     return list(json.loads(told.output))
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer
 
-from consent_service.cli.commands import app
+from consent_service import cli
 from consent_service.core.clients import Scope
 from consent_service.core.reasons import ReasonCode
 from consent_service.settings import Settings
@@ -51,7 +51,7 @@ def test_every_scope_is_explained() -> None:
 
 
 def test_every_command_is_explained() -> None:
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(cli.load())
     names = set()
     for name, command in group.commands.items():  # type: ignore[attr-defined]
         below = getattr(command, "commands", None)

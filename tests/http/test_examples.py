@@ -7,7 +7,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from consent_service.app import create_app, first_client_key_file, running
+from consent_service.app import create_app
+from consent_service.service import first_client_key_file, running
 from consent_service.settings import Settings
 from tests.clock import Clock
 

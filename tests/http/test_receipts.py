@@ -9,7 +9,6 @@ from functools import partial
 import pytest
 from sqlalchemy import update
 
-from consent_service.app import running
 from consent_service.core.clients import Scope
 from consent_service.core.ledger import OPERATOR, PolicyPublished
 from consent_service.core.policy import Policy, Text, Wording
@@ -17,6 +16,7 @@ from consent_service.core.policy_file import from_document, to_document
 from consent_service.examples import RECEIPT, SUBJECT
 from consent_service.lanes import read_alone, write_alone
 from consent_service.policies import shipped
+from consent_service.service import running
 from consent_service.settings import Settings
 from consent_service.store import ledger
 from consent_service.store.db import WriteTx

@@ -11,7 +11,6 @@ import aiosqlite
 import pytest
 import uvloop
 
-from consent_service.app import Service, running
 from consent_service.core.clients import Client, Scope
 from consent_service.core.consent import Action, Method, Role
 from consent_service.core.decision import Decision, Question, Verdict
@@ -38,6 +37,7 @@ from consent_service.operations.consents import Call, Recorded, Said
 from consent_service.operations.guardianships import NewGuardianship, Step
 from consent_service.operations.people import NewSubject, SubjectChange
 from consent_service.operations.publications import Proposal
+from consent_service.service import Service, running
 from consent_service.settings import Settings
 from consent_service.store.db import Trust, WriteTx
 from tests.clock import Clock

@@ -6,7 +6,8 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from consent_service.app import create_app, running
+from consent_service.app import create_app
+from consent_service.service import running
 from consent_service.settings import Settings
 from tests.clock import Clock
 from tests.http.test_examples import run_every_example

@@ -15,9 +15,9 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
-from consent_service.app import utc_now
 from consent_service.core import merkle
 from consent_service.keys import load
+from consent_service.service import utc_now
 from consent_service.settings import Settings
 from consent_service.store import db, schema
 from consent_service.store.db import Database

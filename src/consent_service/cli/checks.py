@@ -5,13 +5,14 @@ from typing import Annotated
 import typer
 from pydantic import JsonValue
 
-from consent_service.app import StartFault, first_client_key_file, running
 from consent_service.cli import remote
 from consent_service.cli.commands import AsJson, app, console, run
 from consent_service.core import people
 from consent_service.core.decision import Question
 from consent_service.core.errors import InvalidInput
+from consent_service.faults import StartFault
 from consent_service.operations.checks import Asked
+from consent_service.service import first_client_key_file, running
 from consent_service.settings import Settings
 from consent_service.web.answers import DecisionOut
 

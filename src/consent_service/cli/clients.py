@@ -10,7 +10,8 @@ from pydantic import JsonValue, TypeAdapter
 from rich.table import Column, Table
 
 from consent_service.cli import remote
-from consent_service.cli.commands import AsJson, app, console, reading, writing
+from consent_service.cli.commands import AsJson, app, console
+from consent_service.cli.database import reading, writing
 from consent_service.core.clients import Client, Scope
 from consent_service.core.instants import instant, to_text
 from consent_service.operations import clients

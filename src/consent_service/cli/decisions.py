@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from consent_service.app import running, utc_now
 from consent_service.cli.commands import app, console, run
 from consent_service.lanes import write_alone
 from consent_service.operations import decisions
+from consent_service.service import running, utc_now
 from consent_service.settings import Settings
 
 commands = typer.Typer(help="The record of decisions.", no_args_is_help=True)

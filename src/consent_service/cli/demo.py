@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 from rich.panel import Panel
 
-from consent_service.app import create_app, first_client_key_file, running
+from consent_service.app import create_app
 from consent_service.cli.commands import app, console, run
+from consent_service.service import first_client_key_file, running
 from consent_service.settings import Settings
 
 _TARO = "sis:S-1001"

@@ -9,14 +9,16 @@ import typer
 from rich.table import Column, Table
 
 from consent_service import keys as files
-from consent_service.app import StartFault, running
-from consent_service.cli.commands import AsJson, app, console, opened_as_it_is, reading, run
+from consent_service.cli.commands import AsJson, app, console, run
+from consent_service.cli.database import opened_as_it_is, reading
 from consent_service.core.errors import Unavailable
 from consent_service.core.instants import to_text
 from consent_service.core.keys import ROTATED, Key, KeyFault, ids
 from consent_service.core.ledger import KeyUse
+from consent_service.faults import StartFault
 from consent_service.lanes import read_alone, write_alone
 from consent_service.operations import keys
+from consent_service.service import running
 from consent_service.settings import Settings
 from consent_service.store import db, readiness
 from consent_service.store.lock import DatabaseInUse

@@ -10,7 +10,8 @@ from pydantic import JsonValue, TypeAdapter
 from rich.tree import Tree
 
 from consent_service.cli import remote
-from consent_service.cli.commands import AsJson, app, console, reading, writing
+from consent_service.cli.commands import AsJson, app, console
+from consent_service.cli.database import reading, writing
 from consent_service.core import publication
 from consent_service.core.instants import to_text
 from consent_service.core.policy import Policy, Purpose, Source

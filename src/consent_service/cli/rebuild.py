@@ -4,10 +4,11 @@ import os
 from functools import partial
 
 from consent_service import keys, rotation
-from consent_service.app import look_back
-from consent_service.cli.commands import app, console, opened_as_it_is, run
+from consent_service.cli.commands import app, console, run
+from consent_service.cli.database import opened_as_it_is
 from consent_service.cli.progress import shown
 from consent_service.lanes import write_alone
+from consent_service.service import look_back
 from consent_service.settings import Settings
 from consent_service.store import rebuild as rebuilding
 from consent_service.store.rebuild import Tell

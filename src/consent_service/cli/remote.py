@@ -3,15 +3,11 @@
 import httpx
 from pydantic import JsonValue, TypeAdapter
 
-from consent_service.cli.commands import in_words
+from consent_service.cli.commands import RemoteProblem, in_words
 from consent_service.core.errors import Fault
 from consent_service.settings import Settings
 
 _JSON: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
-
-
-class RemoteProblem(Exception):
-    """The service did not do it; the message is the problem's."""
 
 
 def is_set(settings: Settings) -> bool:

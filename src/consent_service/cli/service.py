@@ -1,4 +1,4 @@
-"""Running the service: serve, migrate, probe, openapi."""
+"""Running the service: serve, migrate, openapi."""
 
 import asyncio
 import json
@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Annotated, TypedDict
 
-import httpx
 import typer
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from consent_service.app import StartFault, create_app, first_client_key_file, running, settle, utc_now
+from consent_service.app import create_app, settle
 from consent_service.cli.commands import app, console, run
+from consent_service.faults import StartFault
 from consent_service.keys import load
+from consent_service.service import first_client_key_file, running, utc_now
 from consent_service.settings import Settings
 from consent_service.store import db, lock, schema, seals
 from consent_service.web.wire import Protocol
@@ -169,20 +170,6 @@ async def _migrate(settings: Settings, role: str | None) -> bool:
         raise typer.BadParameter(str(fault)) from None
     finally:
         await database.dispose()
-
-
-@app.command()
-def probe(
-    url: Annotated[str, typer.Option(help="Where the service is.")] = "http://127.0.0.1:8000",
-) -> None:
-    """Exit 0 if the service is ready, 1 if not; for a container's health check."""
-    try:
-        answer = httpx.get(f"{url}/readyz", timeout=5)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise StartFault(f"no answer from {url}: {str(error) or type(error).__name__}") from None
-    if not answer.is_success:
-        raise StartFault(f"the service at {url} is not ready: {answer.text}")
-    console.print(f"The service at {url} is ready.", highlight=False)
 
 
 @app.command()
