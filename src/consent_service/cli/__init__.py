@@ -20,7 +20,7 @@ MODULES = {
     "clients": "clients",
     "decisions": "decisions",
     "demo": "demo",
-    "export-ledger": "export",
+    "export-ledger": "ledger",
     "keys": "keys",
     "migrate": "service",
     "openapi": "service",
