@@ -20,8 +20,14 @@ def yes(index: int, *, until: datetime | None = None) -> Standing:
     return Standing(Action.GRANT, index, on(index), until, 1, None)
 
 
-def guardian(name: str, *, until: datetime | None = None) -> Guardianship:
-    return Guardianship(name, None, until, is_verified=True, blocked_at=None)
+def guardian(
+    name: str,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    blocked_at: datetime | None = None,
+) -> Guardianship:
+    return Guardianship(name, since, until, is_verified=True, blocked_at=blocked_at)
 
 
 def heard(
@@ -65,3 +71,53 @@ def test_such_a_yes_lifts_no_refusal_either() -> None:
     said = {"father": no, "mother": yes(12)}
     found = heard(said, guardian("mother"), guardian("father", until=on(5)), rule=ANY, majority=KEPT, at=on(15))
     assert found.no == no
+
+
+def test_a_court_order_is_about_the_two_of_them_in_whichever_guardianship_it_stands() -> None:
+    no = Standing(Action.REFUSE, 2, on(2), None, 1, on(2))
+    said = {"father": no, "mother": yes(3)}
+    for first, second in ((on(4), None), (None, on(4)), (on(4), on(4))):
+        fathers = guardian("father", until=on(1), blocked_at=first), guardian("father", since=on(1), blocked_at=second)
+        assert heard(said, guardian("mother"), *fathers, rule=ANY, majority=MINOR, at=on(5)).no == no
+        later = said | {"mother": yes(5)}
+        assert heard(later, guardian("mother"), *fathers, rule=ANY, majority=MINOR, at=on(6)).standing == yes(5)
+
+
+def test_an_order_ends_an_authority_that_would_have_gone_on() -> None:
+    no = Standing(Action.REFUSE, 2, on(2), None, 1, on(2))
+    fathers = guardian("father", until=on(30)), guardian("father", since=on(30), blocked_at=on(3))
+    found = heard({"father": no, "mother": yes(4)}, guardian("mother"), *fathers, rule=ANY, majority=MINOR, at=on(5))
+    assert found.standing == yes(4)
+
+
+def test_a_yes_that_ran_out_stays_the_latest_when_another_guardianship_of_the_two_is_blocked() -> None:
+    said = {"father": yes(1), "mother": yes(2, until=on(4))}
+    mothers = guardian("mother", until=on(1), blocked_at=on(5)), guardian("mother", since=on(1))
+    found = heard(said, guardian("father"), *mothers, rule=LATEST, majority=MINOR, at=on(6))
+    assert found.standing == said["mother"]
+
+
+def test_when_nobody_may_speak_any_more_what_stood_last_stays() -> None:
+    said = {"mother": yes(1, until=on(6)), "father": yes(2)}
+    both = guardian("mother", until=on(8)), guardian("father", until=on(4))
+    for rule in GuardianRule:
+        stood = [heard(said, *both, rule=rule, majority=MINOR, at=on(day)).standing for day in (5, 7, 8, 9, 400)]
+        assert stood == [said["mother"]] * 5, rule
+
+
+def test_a_yes_ends_when_a_guardian_begins_whose_word_is_against_it() -> None:
+    no = Standing(Action.REFUSE, 1, on(1), None, 1, on(1))
+    both = guardian("mother"), guardian("father", since=on(9))
+    for rule in (ANY, GuardianRule.ALL):
+        found = heard({"mother": yes(2)}, *both, rule=rule, majority=MINOR, at=on(3))
+        assert found.ends_at == (on(9) if rule is GuardianRule.ALL else None)
+    found = heard({"mother": yes(2), "father": no}, *both, rule=ANY, majority=MINOR, at=on(3))
+    assert (found.standing, found.ends_at) == (yes(2), on(9))
+
+
+def test_a_yes_ends_with_the_authority_that_holds_a_no_off() -> None:
+    no = Standing(Action.REFUSE, 2, on(2), None, 1, on(2))
+    said = {"aunt": yes(1), "father": no, "mother": yes(3)}
+    found = heard(said, guardian("mother", until=on(9)), guardian("aunt"), rule=ANY, majority=MINOR, at=on(4))
+    assert (found.no, found.ends_at) == (None, on(9))
+    assert heard(said, guardian("mother", until=on(9)), guardian("aunt"), rule=ANY, majority=MINOR, at=on(9)).no == no

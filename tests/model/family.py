@@ -230,7 +230,9 @@ class Family(RuleBasedStateMachine):
         refusal = _wrong_step(known[name], how, end or self.now)
         assert self.world.step(name, how, end) == refusal
         if refusal is None:
-            self._happens("step", subject=ward, name=name, facts=_facts_after(how, end or self.now, self.now))
+            self._happens(
+                "step", subject=ward, name=name, facts=_facts_after(known[name], how, end or self.now, self.now)
+            )
 
     # What is known about people
 
@@ -447,7 +449,8 @@ class Family(RuleBasedStateMachine):
             applied = [leaf for leaf, objection in why.items() if objection is None]
             assert (list(entry.applied), entry.not_applied_because) == (applied, because)
             self.indexes[len(self.oracle.history)] = entry.index
-            self._happens("said", subject=subject, who=who, shown=version["name"], applied=applied, **_said(one))
+            word = _said(one) | {"made_at": oracle.dated(self._known, call, one, self.now)}
+            self._happens("said", subject=subject, who=who, shown=version["name"], applied=applied, **word)
 
     def _statement(self, version: Event, purpose: str, word: str, made: Pick | None, end: Pick | None) -> Event:
         said_at = None if made is None else self._past(made)
@@ -561,12 +564,12 @@ def _wrong_step(one: Event, how: str, end: datetime) -> str | None:
     return "validation_failed" if too_early or too_late or idle else None
 
 
-def _facts_after(how: str, end: datetime, now: datetime) -> Event:
+def _facts_after(one: Event, how: str, end: datetime, now: datetime) -> Event:
     changes: dict[str, Event] = {
         "verify": {"verified": True},
         "doubt": {"verified": False},
         "end": {"until": end},
-        "block": {"blocked": now},
+        "block": {"blocked": one["blocked"] or now},
         "unblock": {"blocked": None},
     }
     return changes[how]

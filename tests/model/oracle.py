@@ -4,6 +4,7 @@ It keeps what happened, in order, and works every answer out anew from that, as 
 docs/policy-versions.md say. It knows nothing of the service's own code.
 """
 
+import copy
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -190,12 +191,27 @@ class Hearing:
             return self._of_adult(BEGINNING, None) if set(self.last) != {SELF} else _found(self.last[SELF])
         since = of_age_since(self.person["born"], self.policy["minor_rules"], self.now)
         if since is None:
-            return self._of_minor(self.now)
+            return self._of_minor_until()
         over = None if self.policy["handover"] == "keep" else since + timedelta(days=self.policy["grace"])
         if self.now < since:
-            found = self._of_minor(self.now)
+            found = self._of_minor_until()
             return found | {"ends": earliest(found["ends"], over)}
         return self._of_adult(since, over, keeps=self.policy["handover"] == "keep")
+
+    def _of_minor_until(self) -> dict[str, Any]:
+        """As it is now; and until the first moment at which a guardianship begins or ends and it is no yes any more."""
+        found = self._of_minor(self.now)
+        if not self._is_yes(found):
+            return found
+        for at in sorted({at for one in self.guardianships for at in (one["from"], one["until"]) if at}):
+            then = copy.copy(self)
+            then.now = at
+            if at > self.now and not then._is_yes(then._of_minor(at)):
+                return found | {"ends": earliest(found["ends"], at)}
+        return found
+
+    def _is_yes(self, found: dict[str, Any]) -> bool:
+        return bool(found["word"] and not found["no"] and not found["objection"] and self._is_good(found["word"]))
 
     def _of_adult(self, since: datetime, over: datetime | None, *, keeps: bool = False) -> dict[str, Any]:
         own = self.last.get(SELF)
@@ -236,8 +252,20 @@ class Hearing:
 
     def _nobody(self, claims: list[Event], at: datetime) -> dict[str, Any]:
         doubts = [one for one in claims if standing(self.guardianships, one["who"], at) == "unverified"]
-        word = newest(claims) if claims else self.last.get(SELF)
+        word = self._before_nobody(claims, at) if claims else self.last.get(SELF)
         return _found(word, "guardian_unverified" if doubts else "guardian_required")
+
+    def _before_nobody(self, claims: list[Event], at: datetime) -> Event:
+        """What stood at the last moment at which somebody could speak; the newest word, if nobody ever could."""
+        ends = {one["who"]: max(self._ends(one["who"], at)) for one in claims if self._ends(one["who"], at)}
+        if not ends:
+            return newest(claims)
+        then = copy.copy(self)
+        then.now = max(ends.values()) - MOMENT
+        word: Event = then._agreed(
+            [one for one in claims if ends.get(one["who"]) == max(ends.values())], claims, then.now
+        )["word"]
+        return word
 
     def _agreed(self, yeses: list[Event], claims: list[Event], at: datetime) -> dict[str, Any]:
         if self.of_leaf["rule"] == "latest":
@@ -258,10 +286,12 @@ class Hearing:
         ]
 
     def _ends(self, who: str, at: datetime) -> list[datetime]:
-        """When the guardianships that gave authority ended, or were blocked."""
-        mine = [one for one in self.guardianships if one["guardian"] == who and one["verified"]]
-        begun = [one for one in mine if one["from"] is None or one["from"] <= at]
-        return [end for one in begun if (end := earliest(one["until"], one["blocked"]))]
+        """When the guardianships that gave authority ended, or a court order about the two came between."""
+        mine = [one for one in self.guardianships if one["guardian"] == who]
+        blocked = earliest(*(one["blocked"] for one in mine))
+        begun = [one for one in mine if one["verified"] and (one["from"] is None or one["from"] <= at)]
+        ends = [(one["from"], earliest(one["until"], blocked)) for one in begun]
+        return [end for begin, end in ends if end and (begin is None or begin < end)]
 
     def _lasting(self, yes: Event, at: datetime) -> dict[str, Any]:
         return _found(yes, ends=self._end(yes["who"], at))
@@ -361,7 +391,8 @@ def _of_leaf(
         ("membership_ended", has_left),
     ]
     good = word and not found["objection"] and counts(known, leaf, word["shown"], current)
-    ends = earliest(word and word["expires_at"], found["ends"])
+    leaves = midnight(left) if left is not None and not hearing.of_leaf["survives"] else None
+    ends = earliest(word and word["expires_at"], found["ends"], leaves)
     ground = (leaf, "consent_granted" if good else "notice_given")
     return [(leaf, str(code)) for code, holds in objections if holds], ground, ends
 
@@ -401,6 +432,21 @@ def refusal(known: Known, call: Event, now: datetime) -> str | None:
     return None
 
 
+def dated(known: Known, call: Event, one: Event, now: datetime) -> datetime:
+    """When a statement counts as made: a no not before a grant of a clock that is fast, which it answers."""
+    subject, who = current_name(known, call["subject"]), current_name(known, call["who"])
+    met = []
+    for leaf in one["leaves"]:
+        words = known["words"].get((subject, leaf), {})
+        if _is_minor(known, subject, now):
+            met += [word for speaker, word in words.items() if speaker == who]
+        elif words:
+            met.append(max(words.values(), key=lambda word: word["order"]))
+    ahead = [word["made_at"] for word in met if word["made_at"] > now and one["word"] != "grant"]
+    result: datetime = max([one["made_at"], *ahead])
+    return result
+
+
 def applied(known: Known, call: Event, one: Event, now: datetime) -> dict[str, str | None]:
     """Leaf by leaf, why a statement of a call does not apply; None where it does."""
     return {leaf: _objection(known, call, one, leaf, now) for leaf in one["leaves"]}
@@ -415,11 +461,11 @@ def _objection(known: Known, call: Event, one: Event, leaf: str, now: datetime) 
         return "guardian_required"
     if who != SELF and not minor:
         return "guardian_unverified"
-    beside = [other["made_at"] for other in call["statements"] if other["word"] != "grant" and leaf in other["leaves"]]
+    beside = [other for other in call["statements"] if other["word"] != "grant" and leaf in other["leaves"]]
     noes = [at for speaker, at in known["noes"].get((subject, leaf), []) if speaker == who or not minor]
-    if any(one["made_at"] <= no for no in beside):
+    if beside:
         return "standing_no_is_newer"
-    if noes and not (one["made_at"] > max(noes) or (one["made_at"] == max(noes) and one["made_at"] >= now)):
+    if noes and one["made_at"] <= max(noes) and not one["made_at"] == max(noes) == now:
         return "standing_no_is_newer"
     return None
 

@@ -1,8 +1,12 @@
 """What a statement does to what stands: the rules of granting, refusing and withdrawing."""
 
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
+
+CLOCK_SKEW = timedelta(seconds=60)
+"""How far ahead of our clock a statement may claim to have been made."""
 
 
 class Action(StrEnum):
@@ -116,14 +120,14 @@ class Statement(NamedTuple):
 def objection_to(
     statement: Statement,
     standing: Standing | None,
-    no_beside: datetime | None,
     now: datetime,
     *,
+    has_no_beside: bool = False,
     is_authorised: bool = False,
 ) -> NotApplied | None:
     """Why the statement does not change this leaf; None when it does.
 
-    `no_beside` is when the same call says no to this leaf, `now` is when the statement is recorded.
+    `has_no_beside` tells that the same call says no to this leaf, `now` is when the statement is recorded.
 
     A refusal or withdrawal always applies. A grant applies only if it was made later than the latest refusal or
     withdrawal: a paper form found late must not undo a newer no. Of two that were made in the same millisecond the
@@ -134,12 +138,24 @@ def objection_to(
         return None
     if statement.role is Role.GUARDIAN and not is_authorised:
         return NotApplied.GUARDIAN_UNVERIFIED
-    if no_beside is not None and statement.made_at <= no_beside:
+    if has_no_beside:
         return NotApplied.STANDING_NO_IS_NEWER
     no_at = standing.last_no_at if standing else None
-    if no_at is None or statement.made_at > no_at or (statement.made_at == no_at and statement.made_at >= now):
+    if no_at is None or statement.made_at > no_at or statement.made_at == no_at == now:
         return None
     return NotApplied.STANDING_NO_IS_NEWER
+
+
+def behind(statement: Statement, stands: Iterable[Standing | None], now: datetime) -> Statement:
+    """A no that is recorded now, behind what stands.
+
+    A grant of a clock that is fast is dated ahead of now. The no is dated no earlier, or the same grant, sent once
+    more, would be the newer word.
+    """
+    if statement.action is Action.GRANT:
+        return statement
+    ahead = [standing.made_at for standing in stands if standing and standing.made_at > now]
+    return statement._replace(made_at=max([statement.made_at, *ahead]))
 
 
 def standing_after(statement: Statement, leaf: str, index: int, standing: Standing | None) -> Standing:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from consent_service.core import hearing
 from consent_service.core.clients import Client
 from consent_service.core.consent import Action, Standing
-from consent_service.core.instants import local_date
+from consent_service.core.instants import local_date, start_of_day
 from consent_service.core.people import Identifier, Membership, MembershipStatus, Reference
 from consent_service.core.policy import Basis, Policy, Purpose
 from consent_service.core.projection import SubjectState
@@ -229,9 +229,17 @@ def _objections(question: Question, facts: Facts) -> list[Reason]:
 
 
 def _ends(facts: Facts) -> list[datetime]:
-    """When a yes ends by itself: by its expiry, and with the authority that it rests on."""
+    """When a yes ends by itself: by its expiry, with the authority that it rests on, and with the membership."""
     expires_at = facts.standing.expires_at if facts.standing else None
-    return [end for end in (expires_at, facts.ends_at) if end is not None]
+    return [end for end in (expires_at, facts.ends_at, _leaves_at(facts)) if end is not None]
+
+
+def _leaves_at(facts: Facts) -> datetime | None:
+    """When the person will have left, of a use that does not go on then."""
+    day = facts.membership.ended_on
+    return (
+        None if day is None or facts.leaf is None or facts.leaf.survives_membership else start_of_day(day, facts.zone)
+    )
 
 
 def _ground(facts: Facts) -> Reason:

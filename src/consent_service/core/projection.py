@@ -111,7 +111,7 @@ def _with_guardianship(state: SubjectState, body: ledger.GuardianshipChanged) ->
     before = state.guardianships.get(body.guardianship)
     blocked_at = before.blocked_at if before else None
     if body.change is GuardianshipChange.BLOCKED:
-        blocked_at = body.at
+        blocked_at = blocked_at or body.at  # a second order does not make the first one later
     elif body.change is GuardianshipChange.UNBLOCKED:
         blocked_at = None
     now = Guardianship(body.guardian, body.from_at, body.until_at, body.verified, blocked_at)
@@ -232,7 +232,7 @@ class Fold:
         name, change = body["guardianship"], body["change"]
         blocked_at = self._guardians[name][4] if name in self._guardians else None
         if change in ("blocked", "unblocked"):
-            blocked_at = _milliseconds(body["at"]) if change == "blocked" else None
+            blocked_at = (blocked_at or _milliseconds(body["at"])) if change == "blocked" else None
         begin, end = (text and _milliseconds(text) for text in (body["from_at"], body["until_at"]))
         self._guardians[name] = (body["guardian"], begin, end, body["verified"], blocked_at)
 

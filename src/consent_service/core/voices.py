@@ -57,11 +57,29 @@ class Hearing(NamedTuple):
         if not self.voices:
             return Outcome(None)
         if majority.of_age_from is None:
-            return self.of_minor(self.now)
+            return self._of_minor_now()
         if self.now < majority.of_age_from:
-            found = self.of_minor(self.now)
+            found = self._of_minor_now()
             return found._replace(ends_at=_earliest([found.ends_at, _handed_over(majority)]))
         return self._of_adult(majority, majority.of_age_from)
+
+    def _of_minor_now(self) -> Outcome:
+        """What they come to for a minor now, and until when if it is a yes."""
+        found = self.of_minor(self.now)
+        if not self._is_yes(found) or not self._may_turn():
+            return found
+        moments = {at for one in self.guardianships for at in (one.from_, one.until) if at and at > self.now}
+        turns = (at for at in sorted(moments) if not self._is_yes(self._replace(now=at).of_minor(at)))
+        return found._replace(ends_at=_earliest([found.ends_at, next(turns, None)]))
+
+    def _may_turn(self) -> bool:
+        """Whether a yes may end before the authority that it rests on: by somebody's who comes, or by a no held off."""
+        is_to_come = any(one.from_ is not None and one.from_ > self.now for one in self.guardianships)
+        return is_to_come or any(_is_no(said) for said in self.voices.values())
+
+    def _is_yes(self, found: Outcome) -> bool:
+        counts = found.no is None and found.objection is None
+        return counts and found.standing is not None and self._is_valid(found.standing)
 
     def _of_adult(self, majority: Majority, of_age_from: datetime) -> Outcome:
         """An adult's own word counts; a guardian's yes of before only as the handover says."""
@@ -98,7 +116,7 @@ class Hearing(NamedTuple):
             return self._denied(noes, yeses, authorised)
         if not yeses:
             return self._unauthorised(at)
-        return self._granted(yeses, at)
+        return self.granted(yeses, at)
 
     def _denied(self, noes: Mapping[str, Standing], yeses: Mapping[str, Standing], authorised: set[str]) -> Outcome:
         """A no; where two who may speak now do not agree, a conflict."""
@@ -112,10 +130,19 @@ class Hearing(NamedTuple):
         """No yes that counts; perhaps one that could, if its speaker were verified."""
         said = {one: yes for one, yes in self._others() if not _is_no(yes)}
         could = any(self._authority(one, at) is Authority.UNVERIFIED for one in said)
-        standing = max(said.values(), key=_when, default=self.voices.get(OWN))
+        standing = self._heard_last(said, at) or max(said.values(), key=_when, default=self.voices.get(OWN))
         return Outcome(standing, ReasonCode.GUARDIAN_UNVERIFIED if could else ReasonCode.GUARDIAN_REQUIRED)
 
-    def _granted(self, yeses: Mapping[str, Standing], at: datetime) -> Outcome:
+    def _heard_last(self, said: Mapping[str, Standing], at: datetime) -> Standing | None:
+        """What stood when the last of them lost the authority, so that time does not bring an earlier yes back."""
+        ends = {one: end for one in said if (end := self._ended(one, at))}
+        if not ends:
+            return None
+        then = max(ends.values()) - _MOMENT
+        return self._replace(now=then).granted({one: said[one] for one in ends if ends[one] > then}, then).standing
+
+    def granted(self, yeses: Mapping[str, Standing], at: datetime) -> Outcome:
+        """What the yeses of those who may speak come to, where nobody's no holds them off."""
         if self.rule is GuardianRule.ALL:
             return self._granted_by_all(yeses, at)
         if self.rule is GuardianRule.LATEST:
@@ -152,7 +179,9 @@ class Hearing(NamedTuple):
 
     def _ended(self, speaker: str, at: datetime) -> datetime | None:
         """When the authority that a guardian had was over."""
-        ends = [_ended(one, at) for one in self.guardianships if one.guardian == speaker]
+        mine = [one for one in self.guardianships if one.guardian == speaker]
+        blocked_at = _earliest(one.blocked_at for one in mine)
+        ends = [_ended(one, blocked_at) for one in mine if one.is_verified and (one.from_ is None or one.from_ <= at)]
         return max([end for end in ends if end], default=None)
 
     def _end(self, speaker: str, at: datetime) -> datetime | None:
@@ -185,11 +214,10 @@ def _handed_over(majority: Majority) -> datetime | None:
     return majority.of_age_from + majority.grace
 
 
-def _ended(one: Guardianship, at: datetime) -> datetime | None:
-    """When a verified guardianship that has begun was over, or blocked; None for one that never gave authority."""
-    if not one.is_verified or (one.from_ is not None and one.from_ > at):
-        return None
-    return _earliest([one.until, one.blocked_at])
+def _ended(one: Guardianship, blocked_at: datetime | None) -> datetime | None:
+    """When a guardianship was over, or a court order about the two kept it from counting; None if it never counted."""
+    end = _earliest([one.until, blocked_at])
+    return None if end and one.from_ and end <= one.from_ else end
 
 
 def _is_no(said: Standing) -> bool:

@@ -1,8 +1,8 @@
 """Recording statements: what people say, each of it an entry, whatever comes of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from consent_service.core import consent, hearing, ids, ledger
 from consent_service.core.clients import Client, Scope, authenticated
-from consent_service.core.consent import Action, Method, NotApplied, Role, Statement
+from consent_service.core.consent import CLOCK_SKEW, Action, Method, NotApplied, Role, Standing, Statement
 from consent_service.core.errors import ClientNotPermitted, ConsentError, Fault, InvalidInput, SubjectNotFound
 from consent_service.core.people import Identifier, Pseudonym, Reference
 from consent_service.core.policy import Policy, Purpose, SubjectKind
@@ -26,9 +26,6 @@ from consent_service.store import policies as policy_store
 from consent_service.store.db import ReadTx, WriteTx
 from consent_service.store.idempotency import Attempt, FirstAnswer
 from consent_service.store.ledger import Append
-
-CLOCK_SKEW = timedelta(seconds=60)
-"""How far ahead of our clock a statement may claim to have been made."""
 
 OPERATION = "record_consents"
 
@@ -191,15 +188,27 @@ class _Desk:
     def _majority(self, state: SubjectState) -> Majority:
         return hearing.majority(state, self._policy, self._append.at, self._zone)
 
+    def _said_before(
+        self, state: SubjectState, statement: Statement, speaker: str | None
+    ) -> dict[str, Standing | None]:
+        """What the statement meets, leaf by leaf: of a minor what the very speaker said, else what stands."""
+        if self._majority(state).is_minor(self._append.at):
+            return {leaf: hearing.said_before(state, leaf, speaker) for leaf in statement.wordings}
+        return {leaf: state.leaves.of(leaf) for leaf in statement.wordings}
+
     def _objections(
-        self, state: SubjectState, statement: Statement, speaker: str | None, noes: dict[str, datetime]
+        self,
+        state: SubjectState,
+        statement: Statement,
+        said_before: Mapping[str, Standing | None],
+        noes: Collection[str],
     ) -> dict[str, NotApplied | None]:
         """Why the statement does not change a leaf, leaf by leaf."""
         now, is_minor = self._append.at, self._majority(state).is_minor(self._append.at)
         why: dict[str, NotApplied | None] = {}
-        for leaf in statement.wordings:
-            said = hearing.said_before(state, leaf, speaker) if is_minor else state.leaves.of(leaf)
-            why[leaf] = consent.objection_to(statement, said, noes.get(leaf), now, is_authorised=is_minor)
+        for leaf, said in said_before.items():
+            beside = leaf in noes
+            why[leaf] = consent.objection_to(statement, said, now, has_no_beside=beside, is_authorised=is_minor)
             if is_minor and hearing.lifts_nothing(statement, said):
                 why[leaf] = NotApplied.GUARDIAN_REQUIRED
         return why
@@ -223,9 +232,12 @@ class _Desk:
         speaker: str | None,
         purpose: Purpose,
         statement: Statement,
-        noes: dict[str, datetime],
+        noes: Collection[str],
     ) -> RecordedEntry:
-        why = self._objections(self._append.changes.states[subject], statement, speaker, noes)
+        state = self._append.changes.states[subject]
+        said = self._said_before(state, statement, speaker)
+        statement = consent.behind(statement, said.values(), self._append.at)
+        why = self._objections(state, statement, said, noes)
         applied = [leaf for leaf, objection in why.items() if objection is None]
         because = next((objection for objection in why.values() if objection), None)
         body = ledger.StatementMade(
@@ -323,14 +335,9 @@ def _wrong_times(position: int, said: Said, now: datetime) -> Iterable[Fault]:
         yield Fault(f"/statements/{position}/expires_at", "the expiry must lie in the future")
 
 
-def _noes_within(statements: Sequence[Statement]) -> dict[str, datetime]:
-    """When each leaf was refused or withdrawn by the call itself, at the latest.
+def _noes_within(statements: Sequence[Statement]) -> Collection[str]:
+    """The leaves that are refused or withdrawn by the call itself.
 
     Within one call a no outweighs a yes on the same leaf, whatever their order: "marketing, but not by e-mail".
     """
-    noes: dict[str, datetime] = {}
-    for statement in statements:
-        if statement.action is not Action.GRANT:
-            for leaf in statement.wordings:
-                noes[leaf] = max(noes.get(leaf, statement.made_at), statement.made_at)
-    return noes
+    return {leaf for statement in statements if statement.action is not Action.GRANT for leaf in statement.wordings}

@@ -184,7 +184,7 @@ class State:
     def _guard(self, change: str, at: int, name: str, *told: object) -> None:
         """What was told last counts, but that a court order stands until it is lifted."""
         blocked = self.guardians[name][-1] if name in self.guardians else None
-        blocked = {"blocked": at, "unblocked": None}.get(change, blocked)
+        blocked = {"blocked": blocked or at, "unblocked": None}.get(change, blocked)
         self.guardians[name] = [*told, blocked]
 
     def _merge(
