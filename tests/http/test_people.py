@@ -62,8 +62,12 @@ async def test_a_removed_identifier_finds_nobody_and_may_be_given_anew(school: S
 
 async def test_the_last_identifier_stays(school: School) -> None:
     sub = await school.enrol("sis:S-1")
-    response = await school.send("PATCH", f"/v1/subjects/{sub}", {"remove_identifiers": ["sis:S-1"]})
-    assert response.json()["errors"][0]["pointer"] == "/remove_identifiers"
+    for added in ([], ["sis:S-1"]):
+        change = {"add_identifiers": added, "remove_identifiers": ["sis:S-1"]}
+        response = await school.send("PATCH", f"/v1/subjects/{sub}", change)
+        assert (response.status_code, response.json()["errors"][0]["pointer"]) == (422, "/remove_identifiers")
+    moved = {"add_identifiers": ["sis:S-1", "sis:S-2"], "remove_identifiers": ["sis:S-1"]}
+    assert (await school.send("PATCH", f"/v1/subjects/{sub}", moved)).json()["identifiers"] == ["sis:S-2"]
 
 
 async def test_linking_needs_every_namespace_of_both(school: School) -> None:

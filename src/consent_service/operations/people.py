@@ -1,6 +1,6 @@
 """Subjects: recording them, finding them, changing what is known about them."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
@@ -74,7 +74,7 @@ async def create(tx: WriteTx, client: Client, new: NewSubject, *, zone: ZoneInfo
     """
     append = await ledger_store.begin(tx)
     _refuse_foreign(client, new.identifiers)
-    await _refuse_taken(tx, new.identifiers, owner=None)
+    _refuse_taken(await people.subjects_named(tx, new.identifiers), owner=None)
     policy = (await policies.in_force(tx)).policy
     made = record_new(append, recorder(client), new, policy, subject or ids.subject_id(tx.entropy), zone)
     await append.write()
@@ -118,8 +118,8 @@ async def change(tx: WriteTx, client: Client, who: Pseudonym, wanted: SubjectCha
     append = await ledger_store.begin(tx)
     state, _ = await seen(tx, client, who)
     await append.load([state])
-    await _refuse_wrong_links(tx, client, state, wanted)
     own = await people.subjects_named(tx, wanted.add_identifiers)
+    await _refuse_wrong_links(tx, client, state, wanted, own)
     wanted = replace(wanted, add_identifiers=tuple(name for name in wanted.add_identifiers if name not in own))
     add_changes(append, recorder(client), state, wanted, zone)
     await append.write()
@@ -244,20 +244,23 @@ def _refuse_foreign(client: Client, names: Iterable[Identifier]) -> None:
         raise ClientNotPermitted(f"This client is not registered for the namespaces {', '.join(foreign)}.")
 
 
-async def _refuse_taken(tx: ReadTx, names: Sequence[Identifier], *, owner: str | None) -> None:
-    owners = await people.subjects_named(tx, names)
+def _refuse_taken(owners: Mapping[Identifier, str], *, owner: str | None) -> None:
     if any(subject != owner for subject in owners.values()):
         raise IdentifierTaken("An identifier names another subject already; look it up, or leave it out.")
 
 
-async def _refuse_wrong_links(tx: ReadTx, client: Client, state: SubjectState, wanted: SubjectChange) -> None:
+async def _refuse_wrong_links(
+    tx: ReadTx, client: Client, state: SubjectState, wanted: SubjectChange, linked: Mapping[Identifier, str]
+) -> None:
+    """`linked` are those of the identifiers to add that name somebody already."""
     _refuse_foreign(client, [*wanted.add_identifiers, *wanted.remove_identifiers])
     if wanted.add_identifiers and not all(map(client.may_touch, state.namespaces)):
         raise ClientNotPermitted("Linking an identifier needs every namespace in which the subject has one.")
-    await _refuse_taken(tx, wanted.add_identifiers, owner=state.subject)
+    _refuse_taken(linked, owner=state.subject)
     own = await people.subjects_named(tx, wanted.remove_identifiers)
     for position, name in enumerate(wanted.remove_identifiers):
         if own.get(name) != state.subject:
             raise InvalidInput.at(f"/remove_identifiers/{position}", "the subject does not have this identifier")
-    if sum(state.namespaces.values()) + len(wanted.add_identifiers) <= len(wanted.remove_identifiers):
+    new = set(wanted.add_identifiers) - linked.keys()
+    if sum(state.namespaces.values()) + len(new) <= len(wanted.remove_identifiers):
         raise InvalidInput.at("/remove_identifiers", "a subject keeps at least one identifier; add another one first")
