@@ -131,3 +131,29 @@ async def test_a_child_is_not_asked_for_what_only_the_guardians_can_settle(
     assert made.leaf not in await asked(school, made.sub)
     await made.happens("child is 16")
     assert made.leaf in await asked(school, made.sub)
+
+
+async def test_the_quiet_period_is_that_of_the_latest_no_whoever_said_it(school: School) -> None:
+    await prepare(school)
+    made = Family(school, LEAVES["any_refusal_wins"])
+    await made.born("minor")
+    for step in ("mother verified", "child no", "child + 300 days", "mother no", "child + 66 days"):
+        await made.happens(step)
+    assert made.leaf not in await asked(school, made.sub)
+    await made.happens("child + 300 days")
+    assert (await asked(school, made.sub))[made.leaf] == "refused"
+
+
+async def test_what_a_guardian_is_wanted_for_is_asked_once_one_may_speak(school: School) -> None:
+    await prepare(school)
+    made = Family(school, LEAVES["any_refusal_wins"])
+    await made.born("minor")
+    for step in ("mother verified", "mother yes", "mother ended"):
+        await made.happens(step)
+    assert made.leaf not in await asked(school, made.sub)
+    await made.happens("father listed")
+    assert made.leaf not in await asked(school, made.sub)
+    await made.happens("father verified later")
+    assert (await asked(school, made.sub))[made.leaf] == "guardian_required"
+    await made.happens("father yes")
+    assert made.leaf not in await asked(school, made.sub)

@@ -3,7 +3,7 @@
 import pytest
 
 from consent_service.core.clients import Scope
-from tests.family import LEAVES, Family, prepare
+from tests.family import CHILD, LEAVES, Family, prepare
 from tests.school import Json, School
 
 pytestmark = pytest.mark.anyio
@@ -69,6 +69,32 @@ async def test_a_grace_period_lets_the_guardians_yes_go_on_for_so_many_days(scho
     assert await school.why(made.sub, LEAF) == ["consent_granted"]
     await made.happens("child + 1 days")
     assert await school.why(made.sub, LEAF) == ["own_consent_required"]
+
+
+async def test_in_the_grace_period_the_person_may_be_asked(school: School) -> None:
+    made = await family(school, "child is 16", handover_grace_days=30)
+    told = (await school.get(f"/v1/subjects/{made.sub}/asks")).json()["asks"]
+    assert [one["because"] for one in told if one["purpose"] == LEAF] == ["own_consent_required"]
+    await made.happens("child yes")
+    told = (await school.get(f"/v1/subjects/{made.sub}/asks")).json()["asks"]
+    assert LEAF not in [one["purpose"] for one in told]
+
+
+async def test_what_needs_no_yes_or_ends_before_is_not_forecast(school: School) -> None:
+    made = await family(school)
+    by = {"role": "guardian", "subject": "person:mother"}
+    for leaf, day in (
+        ("billing", "2028-06-14"),
+        ("important_notices", "2028-06-15"),
+        ("inquiry_response", "2028-06-16"),
+    ):
+        await school.said(CHILD, (leaf, "grant"), by=by, expires_at=f"{day}T00:00:00Z", policy_version=made.shown)
+    (found,) = (await forecast(school, BIRTHDAY))["items"]
+    assert found["purposes"] == ["inquiry_response", "important_notices"]
+    await made.happens("mother yes")
+    await made.happens("policy asks nobody")
+    (found,) = (await forecast(school, BIRTHDAY))["items"]
+    assert found["purposes"] == ["inquiry_response", "important_notices"]
 
 
 async def test_a_policy_may_keep_the_guardians_yes(school: School) -> None:

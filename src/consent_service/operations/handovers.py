@@ -8,9 +8,10 @@ from consent_service.core import hearing
 from consent_service.core.clients import Client
 from consent_service.core.consent import StateName
 from consent_service.core.instants import local_date
+from consent_service.core.policy import Basis, Policy, Purpose
 from consent_service.core.policy import Handover as Rule
-from consent_service.core.policy import Policy
 from consent_service.core.projection import SubjectState
+from consent_service.core.voices import Outcome
 from consent_service.operations.checks import policy_of
 from consent_service.operations.people import EARLIEST_BIRTH, seen_in_turns
 from consent_service.store import handovers, projection
@@ -21,7 +22,7 @@ _YEAR = 366
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """A ward who comes of age on a day, and what guardians have said yes to.
+    """A ward who comes of age on a day, and what guardians have said yes to that is needed and lasts until then.
 
     `ends_at` is when these yeses end by it, None where the policy keeps them.
     """
@@ -69,8 +70,16 @@ def _handover(
     yeses = tuple(
         leaf.code
         for leaf in policy.leaves
-        if client.may_ask_for(leaf.code)
-        and hearing.state_name(hearing.outcome(state, leaf, policy, now, zone), leaf, now) is StateName.GRANTED
+        if leaf.basis is Basis.CONSENT
+        and client.may_ask_for(leaf.code)
+        and _lasts(hearing.outcome(state, leaf, policy, now, zone), leaf, now, since)
     )
     ends_at = None if majority.handover is Rule.KEEP else since + majority.grace
     return Handover(state.subject, local_date(since, zone), ends_at, yeses) if yeses else None
+
+
+def _lasts(found: Outcome, leaf: Purpose, now: datetime, since: datetime) -> bool:
+    """Whether it is a yes that goes on until the coming of age."""
+    is_yes = hearing.state_name(found, leaf, now) is StateName.GRANTED
+    ends = (found.ends_at, found.standing.expires_at if found.standing else None)
+    return is_yes and not any(end is not None and end < since for end in ends)
