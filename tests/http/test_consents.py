@@ -53,7 +53,10 @@ async def test_a_grant_made_now_lifts_a_no_of_the_same_millisecond(school: Schoo
 async def test_within_one_call_a_no_outweighs_a_yes_whatever_their_order(school: School) -> None:
     await school.said("person:1", ("marketing", "grant"), (EMAIL, "refuse"))
     await school.said("person:2", (EMAIL, "refuse"), ("marketing", "grant"))
-    for person in ("person:1", "person:2"):
+    body = statements("person:3", (EMAIL, "refuse"), ("marketing", "grant"))
+    body["statements"][1]["made_at"] = "2026-11-23T02:10:30Z"
+    assert (await school.post("/v1/consents", body)).status_code == 201
+    for person in ("person:1", "person:2", "person:3"):
         assert await school.why(person, EMAIL) == ["refused"]
         assert (await school.check(person, "marketing.own_company.post"))["permitted"]
 
@@ -136,6 +139,25 @@ async def test_a_guardian_cannot_be_the_person_themself(school: School) -> None:
     await school.enrol("person:1")
     response = await school.say("person:1", ("billing", "grant"), by={"role": "guardian", "subject": "person:1"})
     assert response.json()["errors"][0]["pointer"] == "/by/subject"
+
+
+@pytest.mark.parametrize("role", ["subject", "staff"])
+async def test_nobody_elses_word_is_taken_for_the_persons_own(school: School, role: str) -> None:
+    by = {"role": role, "staff": "front office"}
+    other = await school.say("person:1", ("billing", "grant"), by=by | {"subject": "person:2"})
+    assert (other.status_code, other.json()["errors"][0]["pointer"]) == (422, "/by/subject")
+    assert (await school.say("person:1", ("billing", "grant"), by=by | {"subject": "1"})).status_code == 201
+
+
+async def test_a_grant_dated_ahead_does_not_come_back_after_a_withdrawal_by_being_repeated(school: School) -> None:
+    await school.said("person:1", ("billing", "grant"), made_at="2026-11-23T02:10:50Z")
+    school.clock.advance(seconds=5)
+    await school.said("person:1", ("billing", "withdraw"))
+    for seconds in (1, 50, 3600):
+        school.clock.advance(seconds=seconds)
+        again = await school.said("person:1", ("billing", "grant"), made_at="2026-11-23T02:10:50Z")
+        assert again["entries"][0]["not_applied_because"] == "standing_no_is_newer"
+        assert await school.why("person:1", "billing") == ["withdrawn"]
 
 
 async def test_an_unknown_pseudonym_is_not_created(school: School) -> None:
