@@ -328,3 +328,44 @@ async def test_the_worker_ends_even_if_another_one_has_cleared_what_was_to_wake_
     ):
         await asyncio.sleep(0)  # it begins to look for rows under old keys
         asyncio.get_running_loop().call_soon(service.rotated.clear)
+
+
+async def test_a_decision_shows_a_client_no_entry_that_tells_of_other_purposes(school: School) -> None:
+    (said,) = (await school.said("person:1", ("marketing", "grant")))["entries"]
+    decided = await school.check("person:1", EMAIL)
+    own = await school.key_for("own", Scope.AUDIT_READ, purposes=["marketing.own_company"])
+    all_of_it = await school.key_for("all", Scope.AUDIT_READ, purposes=["marketing"])
+    told = await read(school, decided["decision_id"], own)
+    assert ([one["index"] for one in told["reasons"]], told["entries"]) == ([said["index"]], [])
+    assert [one["index"] for one in (await read(school, decided["decision_id"], all_of_it))["entries"]] == [
+        said["index"]
+    ]
+
+
+async def test_nobody_is_told_of_the_past_of_whom_they_may_not_see_today(school: School) -> None:
+    sub = await school.enrol("crm:1", "sis:1")
+    moment = (await school.said("crm:1", ("billing", "grant")))["as_of"]
+    key = await school.key_for("crm", Scope.AUDIT_READ, Scope.CHECK, namespaces=["crm"])
+    body = {"subject": sub, "purpose": "billing", "as_of": moment}
+    assert (await school.post("/v1/check/as-of", body, key=key)).json()["would_have_permitted"]
+    await school.send("PATCH", f"/v1/subjects/{sub}", {"remove_identifiers": ["crm:1"]})
+    told = (await school.post("/v1/check/as-of", body, key=key)).json()
+    assert [one["code"] for one in told["reasons"]] == ["no_consent_recorded"]
+    assert (await school.post("/v1/check/as-of", body)).json()["would_have_permitted"]
+
+
+async def test_when_the_clock_goes_back_nothing_that_expired_comes_back(school: School) -> None:
+    """Every route goes by the time of the newest entry then, as the check does."""
+    sub = (await school.said("person:1", ("billing", "grant"), expires_at="2026-11-23T03:10:00Z"))["subject"]
+    new = {"name": "short", "scopes": ["check", "people:read"], "expires_at": "2026-11-23T03:10:00Z"}
+    key = (await school.post("/v1/clients", new)).json()["key"]
+    school.clock.advance(hours=2)
+    await school.said("person:2", ("billing", "grant"))
+    school.clock.advance(hours=-1.5)
+    assert await school.why("person:1", "billing") == ["expired"]
+    assert (await school.get(f"/v1/subjects/{sub}/consents")).json()["states"]["billing"]["state"] == "expired"
+    assert "billing" in [one["purpose"] for one in (await school.get(f"/v1/subjects/{sub}/asks")).json()["asks"]]
+    question = {"subject": "person:1", "purpose": "billing"}
+    for path, body in (("/v1/check", question), ("/v1/check/batch", {"questions": [question]})):
+        assert (await school.post(path, body, key=key)).status_code == 401
+    assert (await school.post("/v1/subjects/lookup", {"subject": "person:1"}, key=key)).status_code == 401

@@ -124,8 +124,17 @@ async def answer_as_of(
     policy = await past.policy_at(tx, then)
     if idle := idle_within(question, policy):
         raise idle
-    state = visible(await past.known_at(tx, question.subject, then.as_of), caller)
+    state = await _seen_then_and_now(tx, caller, question.subject, then.as_of)
     return PastAnswer(question, decide(question, caller, policy, state, now=then.at, zone=zone), policy.version, then)
+
+
+async def _seen_then_and_now(tx: ReadTx, caller: Client, who: Reference, as_of: int) -> SubjectState | None:
+    """The state of whom the reference named then, if the caller may see the person today as well."""
+    state = visible(await past.known_at(tx, who, as_of), caller)
+    if state is None or not caller.namespaces:
+        return state
+    today = (await projection.facts_for(tx, (), [Pseudonym(state.subject)])).states[0]
+    return state if visible(today, caller) else None
 
 
 async def filtered(

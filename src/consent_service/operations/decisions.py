@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from consent_service.core import ids
+from consent_service.core import ids, ledger
 from consent_service.core.clients import Client
 from consent_service.core.decision import Question, Verdict, decide
 from consent_service.core.errors import DecisionNotFound, InvalidInput, SubjectErased
@@ -47,10 +47,14 @@ class Replayed:
 
 
 async def read(tx: ReadTx, client: Client, decision_id: str) -> Explained:
-    """What was asked, answered and why. Raises DecisionNotFound, also for one that the client may not see."""
+    """What was asked, answered and why. Raises DecisionNotFound, also for one that the client may not see.
+
+    An entry that tells of more purposes than the client is registered for is left out.
+    """
     record = await _seen(tx, client, decision_id)
     indexes = sorted({reason.index for reason in record.reasons if reason.index is not None})
-    return Explained(record, tuple(await ledger_store.entries_at(tx, indexes)))
+    entries = await ledger_store.entries_at(tx, indexes)
+    return Explained(record, tuple(entry for entry in entries if _is_shown(client, entry)))
 
 
 async def parts(
@@ -118,6 +122,12 @@ async def _visible(tx: ReadTx, client: Client, records: Sequence[Record]) -> lis
     facts = await projection.facts_for(tx, (), [Pseudonym(name) for name in about])
     seen = {name for name, state in zip(about, facts.states, strict=True) if visible(state, client)}
     return [one for one in own if one.subject in seen or (one.subject is None and _asked(client, one))]
+
+
+def _is_shown(client: Client, entry: Entry) -> bool:
+    if isinstance(entry.body, ledger.StatementMade):
+        return client.may_ask_for(entry.body.purpose)
+    return not client.purposes
 
 
 def _is_registered(client: Client, record: Record) -> bool:

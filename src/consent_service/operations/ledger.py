@@ -107,12 +107,12 @@ async def make_checkpoint(tx: WriteTx, *, origin: str, anchor: str | None) -> Si
     newest, head = await checkpoints.newest(tx), await ledger_store.head(tx)
     if departed := await departure(tx, origin=origin, anchor=anchor):
         raise LedgerRolledBack(departed)
-    if head.size <= (newest.size if newest else 0) or (newest and abs(tx.now - newest.at) < EVERY):
+    if head.size <= (newest.size if newest else 0) or (newest and abs(tx.clock - newest.at) < EVERY):
         return newest
     if await tree.root_at(tx, head.size) != head.root:
         raise LedgerDamaged(_DAMAGED)
     note = checkpoint.signed(Checkpoint(origin, head.size, head.root), tx.keyring.checkpoint)
-    made = Signed(head.size, tx.now, note)
+    made = Signed(head.size, tx.clock, note)
     await checkpoints.add(tx, made)
     return made
 

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,16 +48,21 @@ class DataFault(Exception):
     """The database refused a row that the rules had let through; the transaction was rolled back."""
 
 
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+
+
 @dataclass(slots=True)
 class Trust:
     """Whether the database may be answered from.
 
-    `fault` is the sentence that says why not, and what to do; `largest` the largest size of the ledger that was seen;
-    `untrusted` counts the rows that failed their seals or were not the newest.
+    `fault` is the sentence that says why not, and what to do; `largest` the largest size of the ledger that was seen,
+    and `latest` the time of the newest entry that was seen; `untrusted` counts the rows that failed their seals or were
+    not the newest.
     """
 
     fault: str | None = None
     largest: int = 0
+    latest: datetime = _BEGINNING
     untrusted: int = 0
 
 
@@ -65,8 +70,10 @@ class Trust:
 class ReadTx:
     """A transaction that may not write: one snapshot where a single statement is asked.
 
-    `now` is the clock's reading when the transaction began; `compiled` caches published policy versions, which never
-    change. `trust` is the database's, and `floor` the size that the ledger was known to have before the transaction.
+    `now` is when the transaction began: the clock's reading, or the time of the newest entry that was seen, where the
+    clock is behind it, so that nothing that expired comes back. `compiled` caches published policy versions, which
+    never change. `trust` is the database's, `floor` the size that the ledger was known to have before the transaction,
+    and `clock` the clock's own reading.
     """
 
     _connection: AsyncConnection
@@ -77,6 +84,7 @@ class ReadTx:
     entropy: Entropy
     trust: Trust
     floor: int
+    clock: datetime
 
     @property
     def dialect(self) -> str:
@@ -214,9 +222,10 @@ class Database:
         self.kept.append(Kept(engine))
         return self.kept[-1]
 
-    def _given(self) -> tuple[Keyring, datetime, dict[str, Policy], Entropy, Trust, int]:
+    def _given(self) -> tuple[Keyring, datetime, dict[str, Policy], Entropy, Trust, int, datetime]:
         """What every transaction is given."""
-        return self.keyring, self.clock(), self.compiled, self.entropy, self.trust, self.trust.largest
+        clock, trust = self.clock(), self.trust
+        return self.keyring, max(clock, trust.latest), self.compiled, self.entropy, trust, trust.largest, clock
 
     def _refuse_distrusted(self) -> None:
         if self.trust.fault is not None:

@@ -79,7 +79,8 @@ class Append:
     """
 
     def __init__(self, tx: WriteTx, size: int, head_at: datetime, frontier: bytes) -> None:
-        self.at = max(tx.now, head_at)
+        tx.trust.latest = max(tx.trust.latest, head_at)
+        self.at = max(tx.now, tx.trust.latest)
         self.changes = projection.Changes(tx.keyring)
         self._tx = tx
         self._size = size

@@ -138,7 +138,8 @@ def _facts(tx: ReadTx, rows: Sequence[Sequence[Any]], lookups: Sequence[str | No
         elif what == "client":
             known[name] = clients.from_json(tx, document, seal)
         else:
-            size, at, version = number, max(tx.now, tx.loaded(head_at)), document
+            tx.trust.latest = max(tx.trust.latest, tx.loaded(head_at))
+            size, at, version = number, max(tx.now, tx.trust.latest), document
     _refuse_shrunken(tx, size)
     return Facts(size, at, version, known, states)
 
