@@ -28,7 +28,8 @@ def verified(receipt, jwks):
     found, one_spelling = root_of(leaf, claims["index"], int(size), path), base64.urlsafe_b64encode(decoded(signature))
     if (found, leaf.hex(), one_spelling) != (base64.b64decode(root), claims["leaf_hash"], f"{signature}==".encode()):
         raise ValueError("the ledger does not hold this entry")
-    return f"{claims['sub']} said {json.loads(claims['entry'])['action']} to “{claims['wording']['en']}”, on record."
+    entry, text = json.loads(claims["entry"]), claims["wording"]["en"]
+    return f"{claims['sub']} said {entry['action']} to “{text}”, on record{'' if entry['applied'] else ', idle'}."
 
 
 if __name__ == "__main__":
@@ -36,5 +37,4 @@ if __name__ == "__main__":
         texts = [(urllib.request.urlopen(at) if "://" in at else open(at, "rb")).read() for at in sys.argv[1:3]]
         print(verified(texts[0].decode().strip(), json.loads(texts[1])))
     except Exception as fault:
-        what = "That cannot be read" if isinstance(fault, OSError) else "This receipt does not hold"
-        sys.exit(f"{what}: {fault!r}")
+        sys.exit(f"{'That cannot be read' if isinstance(fault, OSError) else 'This receipt does not hold'}: {fault!r}")

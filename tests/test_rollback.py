@@ -146,6 +146,10 @@ async def test_last_nights_copy_of_the_file_answers_nothing_until_the_right_one_
     assert "ledger_rolled_back" in refused.stderr
     assert "move the anchor file away" in refused.stderr
     assert "ledger_rolled_back" in run(tmp_path, "rebuild").stderr
+    held = (tmp_path / "keys" / "seal_key.key").read_text()
+    rotated = run(tmp_path, "keys", "rotate", "seal")
+    assert (rotated.returncode, "ledger_rolled_back" in rotated.stderr) == (1, True)
+    assert (tmp_path / "keys" / "seal_key.key").read_text() == held
     restore(right, file)
     async with without_worker(settings, clock) as service:
         assert service.database.trust.fault is None

@@ -1,12 +1,17 @@
 """The settings: one frozen object, read from the environment by the roots (app and cli) and passed down as values."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+
+from consent_service.faults import StartFault
+
+_DATABASE = re.compile(r"sqlite(\+\w+)?:///.|postgres(ql)?(\+\w+)?://.")
 
 
 class DecisionLog(StrEnum):
@@ -60,8 +65,13 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        """Where the database is; the embedded one in the data directory unless a setting says otherwise."""
+        """Where the database is; the embedded one in the data directory unless a setting says otherwise.
+
+        Raises StartFault for what names no database.
+        """
         given = secret(self.database_url, self.database_url_file)
+        if given and not _DATABASE.match(given):
+            raise StartFault("CONSENT_DATABASE_URL: a database is sqlite:///path or postgresql://user@host/name")
         return given or f"sqlite:///{self.data_dir.absolute() / 'consent.db'}"
 
     @property
@@ -81,7 +91,23 @@ class Settings(BaseSettings):
 
 
 def secret(value: SecretStr | None, file: Path | None) -> str | None:
-    """A secret from the environment, or from the file that the environment names; None when neither is set."""
+    """A secret from the environment, or from the file that the environment names; None when neither is set.
+
+    Raises StartFault for a file that cannot be read.
+    """
     if value is not None:
         return value.get_secret_value()
-    return file.read_text().strip() if file is not None else None
+    try:
+        return file.read_text().strip() if file is not None else None
+    except OSError as error:
+        raise StartFault(f"{file} cannot be read: {error.strerror}") from error
+
+
+def from_environment() -> Settings:
+    """The settings as the environment has them. Raises StartFault, naming those that are wrong."""
+    try:
+        return Settings()
+    except (ValidationError, SettingsError) as error:
+        faults = error.errors() if isinstance(error, ValidationError) else []
+        told = [f"CONSENT_{str(one['loc'][0]).upper()}: {one['msg'].removeprefix('Value error, ')}" for one in faults]
+        raise StartFault("; ".join(told) or str(error)) from None

@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.service_process import run, serving
 
@@ -106,3 +107,41 @@ def test_the_openapi_document_is_the_committed_one(tmp_path: Path) -> None:
 
 def test_migrating_by_hand_says_where_the_database_is(tmp_path: Path) -> None:
     assert "migration 0003" in run(tmp_path, "migrate").stdout
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"CONSENT_TIME_ZONE": "Tokyo"}, "CONSENT_TIME_ZONE: "),
+        ({"CONSENT_DECISION_LOG": "maybe"}, "CONSENT_DECISION_LOG: "),
+        ({"CONSENT_DATABASE_URL": "mysql://x"}, "a database is sqlite:///path or postgresql://"),
+        ({"CONSENT_DATABASE_URL_FILE": "/nowhere/url"}, "/nowhere/url cannot be read"),
+    ],
+)
+def test_a_wrong_setting_is_a_sentence_and_to_verify_nothing_that_was_tampered_with(
+    tmp_path: Path, setting: dict[str, str], told: str
+) -> None:
+    for words, code in ((["verify"], 3), (["policy", "show"], 1), (["serve"], 1)):
+        failed = run(tmp_path, *words, **setting)
+        assert (failed.returncode, failed.stdout, told in failed.stderr) == (code, "", True), failed.stderr
+        assert "Traceback" not in failed.stderr
+
+
+def test_a_command_that_makes_a_database_says_so_once(tmp_path: Path) -> None:
+    first, second = (run(tmp_path, "check", "person:1", "billing") for _ in range(2))
+    assert "a new one was made" in first.stderr
+    assert second.stderr == ""
+
+
+def test_an_empty_key_and_a_url_without_a_scheme_are_said(tmp_path: Path) -> None:
+    for more, told in (
+        ({"CONSENT_URL": "http://127.0.0.1:9", "CONSENT_KEY": ""}, "CONSENT_KEY is empty"),
+        ({"CONSENT_URL": "127.0.0.1:9", "CONSENT_KEY": "csk_1"}, "http://"),
+    ):
+        failed = run(tmp_path, "check", "person:1", "billing", **more)
+        assert (failed.returncode, told in failed.stderr) == (1, True), failed.stderr
+
+
+def test_verify_takes_a_bundle_or_a_database_and_not_both(tmp_path: Path) -> None:
+    both = run(tmp_path, "verify", "--bundle", "b", "--database", "sqlite:///x.db")
+    assert (both.returncode, "either a bundle or a database" in both.stderr) == (3, True)

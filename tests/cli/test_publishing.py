@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from consent_service.policies import SHIPPED, shipped, shipped_source
+from consent_service.policies import SHIPPED, SOURCE, shipped, shipped_source
 from tests.publishing import MATERIAL_TEXT
 from tests.service_process import run, serving
 
@@ -84,3 +84,17 @@ def test_beside_a_running_service_it_exits_75_or_goes_over_http(tmp_path: Path) 
         assert (wrong.returncode, "lapses_unconfirmed" in wrong.stderr) == (1, True)
         done = run(tmp_path, "policy", "publish", file, **remote)
         assert (done.returncode, "Version v2" in done.stdout) == (0, True), done.stderr
+
+
+def test_a_file_that_is_not_utf_8_is_a_sentence(tmp_path: Path) -> None:
+    run(tmp_path, "check", "person:1", "billing")  # makes the database
+    for encoding in ("shift_jis", "utf-16"):
+        (tmp_path / "policy.yaml").write_bytes("version: 新しい".encode(encoding))
+        failed = run(tmp_path, "policy", "publish", str(tmp_path / "policy.yaml"), "--dry-run")
+        assert (failed.returncode, "this is not UTF-8" in failed.stderr) == (1, True), failed.stderr
+    file = Path(file_in(tmp_path))
+    source = tmp_path / SOURCE
+    source.write_bytes(shipped_source().decode().encode("utf-16"))
+    failed = run(tmp_path, "policy", "publish", str(file), "--dry-run")
+    assert (failed.returncode, "is not UTF-8; save it" in failed.stderr) == (1, True), failed.stderr
+    assert "this is not the SHA-256" in failed.stderr

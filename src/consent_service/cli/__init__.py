@@ -52,6 +52,9 @@ def main() -> None:
     except (StartFault, KeyFault, RemoteProblem, PolicyFileError) as fault:
         errors.print(f"[bold red]error:[/] {fault}", highlight=False)
         sys.exit(_FAILED)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as fault:
+        errors.print(f"[bold red]error:[/] {fault.filename}: {fault.strerror}", highlight=False)
+        sys.exit(_FAILED)
     except ConsentError as error:
         errors.print(f"[bold red]{error.code}:[/] {in_words(error.errors) or error.detail}", highlight=False)
         sys.exit(_FAILED)

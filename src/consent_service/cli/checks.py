@@ -7,13 +7,14 @@ from pydantic import JsonValue
 
 from consent_service.cli import remote
 from consent_service.cli.commands import AsJson, app, console, run
+from consent_service.cli.database import opened_service
 from consent_service.core import people
 from consent_service.core.decision import Question
 from consent_service.core.errors import InvalidInput
 from consent_service.faults import StartFault
 from consent_service.operations.checks import Asked
-from consent_service.service import first_client_key_file, running
-from consent_service.settings import Settings
+from consent_service.service import first_client_key_file
+from consent_service.settings import Settings, from_environment
 from consent_service.web.answers import DecisionOut
 
 
@@ -25,7 +26,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """See whether a person's data may be used, and why. Exits 0 for a yes, 1 for a no."""
-    settings = Settings()
+    settings = from_environment()
     if remote.is_set(settings):
         body: dict[str, JsonValue] = {"subject": subject, "purpose": purpose, "within": within}
         answer = DecisionOut.model_validate(remote.ask(settings, "POST", "/v1/check", body))
@@ -39,7 +40,7 @@ def check(
 
 
 async def _ask_here(settings: Settings, question: Question) -> DecisionOut:
-    async with running(settings) as service:
+    async with opened_service(settings) as service:
         file = first_client_key_file(settings)
         key = settings.client_key or (file.read_text().strip() if file.exists() else None)
         if key is None:

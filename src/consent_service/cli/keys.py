@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -10,7 +11,7 @@ from rich.table import Column, Table
 
 from consent_service import keys as files
 from consent_service.cli.commands import AsJson, app, console, run
-from consent_service.cli.database import opened_as_it_is, reading
+from consent_service.cli.database import opened_as_it_is, opened_service, reading
 from consent_service.core.errors import Unavailable
 from consent_service.core.instants import to_text
 from consent_service.core.keys import ROTATED, Key, KeyFault, ids
@@ -19,8 +20,9 @@ from consent_service.faults import StartFault
 from consent_service.lanes import read_alone, write_alone
 from consent_service.operations import keys
 from consent_service.service import running
-from consent_service.settings import Settings
+from consent_service.settings import Settings, from_environment
 from consent_service.store import db, readiness
+from consent_service.store.db import ReadTx
 from consent_service.store.lock import DatabaseInUse
 
 commands = typer.Typer(help="The service's own keys and secrets.", no_args_is_help=True)
@@ -32,7 +34,7 @@ _HANG_UP = "Tell every running service to take it: kill -HUP PID"
 @commands.command("list")
 def listed(as_json: AsJson = False) -> None:
     """See every key there ever was, where it is in its life, and whether it is held here. No secret is shown."""
-    held = ids(files.load(Settings(), os.urandom).held)
+    held = ids(files.load(from_environment(), os.urandom).held)
     items = [
         {
             "use": one.known.key.use.value,
@@ -63,7 +65,9 @@ def rotate(
             if use is KeyUse.IDENTIFIER_PEPPER
             else "the client pepper cannot change, for only hashes are kept of client keys"
         )
-    settings = Settings()
+    settings = from_environment()
+    with suppress(StartFault, Unavailable):  # without a database to be asked, the next start enters the key
+        reading(_nothing)  # refuses one that was rolled back
     first = len(files.held(settings, use)) == 1
     console.print(f"A new {use} key is in {files.add(settings, use, os.urandom)}.", highlight=False)
     if first:
@@ -72,6 +76,10 @@ def rotate(
             highlight=False,
         )
     console.print(_told(settings), highlight=False)
+
+
+async def _nothing(_: ReadTx) -> None:
+    pass
 
 
 def _told(settings: Settings) -> str:
@@ -96,7 +104,7 @@ async def _entered(settings: Settings) -> None:
 @commands.command(context_settings={"ignore_unknown_options": True})  # an id may begin with a dash
 def revoke(kid: Annotated[str, typer.Argument(help="The key's id, as keys list shows it.")]) -> None:
     """Let a key count no more: what it signed is not verified by it, what it sealed is not believed."""
-    settings = Settings()
+    settings = from_environment()
     use = run(_revoked(settings, kid)).use
     console.print(f"The {use} key {kid} is revoked. {_HANG_UP}", highlight=False)
     if use is KeyUse.SEAL:
@@ -112,13 +120,13 @@ async def _revoked(settings: Settings, kid: str) -> Key:
 @commands.command()
 def repepper() -> None:
     """Let every identifier be found under another pepper. Stop every service first."""
-    settings = Settings()
+    settings = from_environment()
     count = run(_repeppered(settings))
     console.print(f"{count} identifiers are found under the new pepper.", highlight=False)
 
 
 async def _repeppered(settings: Settings) -> int:
-    async with running(settings) as service:
+    async with opened_service(settings) as service:
         if others := await read_alone(service.database, readiness.others):
             raise KeyFault(f"{others} other connections of the service are open; stop every service first")
         pepper = _new_pepper(settings, service.database.keyring.identifier_pepper)

@@ -21,7 +21,7 @@ from consent_service.core.publication import Declared, Publication
 from consent_service.operations import policies, publications
 from consent_service.operations.publications import Proposal
 from consent_service.policies import SOURCE, shipped_source
-from consent_service.settings import Settings
+from consent_service.settings import Settings, from_environment
 from consent_service.store.db import WriteTx
 from consent_service.web.policies import PolicyOut
 from consent_service.web.publications import PublicationOut
@@ -57,7 +57,7 @@ def publish(
     as_json: AsJson = False,
 ) -> None:
     """Publish a version of the policy, or see what that would do."""
-    settings = Settings()
+    settings = from_environment()
     declared = Declared(tuple(material or ()), tuple(editorial or ()))
     proposal = Proposal(_read(file), declared, confirm_lapses)
     by_way_of = _publish_remotely if remote.is_set(settings) else _publish_here
@@ -70,14 +70,17 @@ def publish(
 
 def _read(file: Path) -> Policy:
     """The policy in the file, held against its source text where it names one."""
-    text = file.read_text(encoding="utf-8")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise PolicyFileError(str(file), WrongPlace(None, "this is not UTF-8; save it as UTF-8")) from None
     policy = parse(text, name=str(file))
     return parse(text, name=str(file), source_text=_source(file, policy.source)) if policy.source else policy
 
 
 def _source(file: Path, source: Source) -> bytes:
     beside = file.parent / Path(source.file).name
-    if beside.exists():
+    if beside.is_file():
         return beside.read_bytes()
     if source.file == SOURCE:
         return shipped_source()

@@ -11,7 +11,7 @@ from consent_service.faults import StartFault
 
 @app.command()
 def probe(
-    url: Annotated[str, typer.Option(help="Where the service is.")] = "http://127.0.0.1:8000",
+    url: Annotated[str, typer.Option(help="Where the service is.", envvar="CONSENT_URL")] = "http://127.0.0.1:8000",
 ) -> None:
     """Exit 0 if the service is ready, 1 if not; for a container's health check."""
     try:

@@ -19,6 +19,8 @@ def ask(
     settings: Settings, method: str, path: str, body: dict[str, JsonValue] | None = None, *, patience: float = 10
 ) -> dict[str, JsonValue]:
     """Send one request and wait so many seconds; answers its JSON, {} if it has none. Raises RemoteProblem."""
+    if not settings.client_key:
+        raise RemoteProblem("CONSENT_KEY is empty")
     try:
         response = httpx.request(
             method,
@@ -28,7 +30,7 @@ def ask(
             timeout=patience,
         )
     except httpx.HTTPError as error:
-        raise RemoteProblem(f"no answer from {settings.url}: {type(error).__name__}") from None
+        raise RemoteProblem(f"no answer from {settings.url}: {str(error) or type(error).__name__}") from None
     if response.status_code == httpx.codes.NO_CONTENT:
         return {}
     answer = _JSON.validate_json(response.content) if "json" in response.headers.get("content-type", "") else {}

@@ -14,7 +14,8 @@ from consent_service.cli.commands import AsJson, app, console
 from consent_service.cli.progress import shown
 from consent_service.core.keys import KeyFault
 from consent_service.core.ledger import KeyUse
-from consent_service.settings import Settings
+from consent_service.faults import StartFault
+from consent_service.settings import Settings, from_environment
 from consent_service.verify import bundle, database, note, receipt
 from consent_service.verify.database import Trust
 from consent_service.verify.note import BadNote
@@ -48,8 +49,8 @@ def verify(
             if bundle_file:
                 report = bundle.verified(bundle_file, trust, held_out, tell)
             else:
-                report = database.verified(database_url or Settings().database, trust, held_out, tell)
-    except (Unreadable, BadNote, KeyFault) as fault:
+                report = database.verified(database_url or from_environment().database, trust, held_out, tell)
+    except (Unreadable, BadNote, KeyFault, StartFault) as fault:
         Console(stderr=True, soft_wrap=True).print("[bold red]unreadable:[/]", str(fault), markup=True, highlight=False)
         raise typer.Exit(UNREADABLE) from None
     _show(report, as_json=as_json)
@@ -59,7 +60,9 @@ def verify(
 def _trust(
     database_url: str | None, bundle_file: Path | None, anchors: Path | None, public_keys: list[str], *, secrets: bool
 ) -> Trust:
-    settings = Settings()
+    if bundle_file and database_url:
+        raise Unreadable("name either a bundle or a database")
+    settings = from_environment()
     own = bundle_file is None and database_url in (None, settings.database)
     due = anchors is None and own
     held = _secrets(settings) if secrets and own else Secrets()

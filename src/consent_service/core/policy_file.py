@@ -317,7 +317,11 @@ def _strayed(read: _File, source_text: bytes | None) -> Iterator[tuple[Path, str
         return
     if hashlib.sha256(source_text).hexdigest() != read.source.sha256:
         yield ("source", "sha256"), f"this is not the SHA-256 of {read.source.file}"
-    source = source_text.decode()
+    try:
+        source = source_text.decode()
+    except UnicodeDecodeError:
+        yield ("source", "file"), f"{read.source.file} is not UTF-8; save it as UTF-8"
+        return
     sentence = (
         f"this wording does not stand in {read.source.file}; copy it character for character, or put the new text "
         "beside this file, with its name and SHA-256 in `source`, or leave `source` out"

@@ -156,7 +156,7 @@ def wrong_names(after: Policy, changes: Diff, declared: Declared) -> Iterator[Fa
             if after.find(name) is None:
                 yield Fault(f"/{member}/{position}", after.unknown_sentence(name))
             elif name not in changes.changed:
-                yield Fault(f"/{member}/{position}", "this leaf did not change; name only leaves that did")
+                yield Fault(f"/{member}/{position}", f"{name} did not change; name only leaves that did")
             elif member == "editorial" and name in declared.material:
                 yield Fault(f"/{member}/{position}", "this leaf is named as material, too; it is one or the other")
 

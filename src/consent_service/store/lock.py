@@ -23,6 +23,7 @@ def held(database: Path) -> Iterator[None]:
         except BlockingIOError:
             raise DatabaseInUse(
                 f"another process has {database} open, and an embedded database takes one process only; "
-                "stop that one, talk to it over HTTP (CONSENT_URL and CONSENT_KEY), or use PostgreSQL"
+                "stop that one, or use PostgreSQL; check, clients and policy publish can ask it over HTTP "
+                "(CONSENT_URL and CONSENT_KEY)"
             ) from None
         yield

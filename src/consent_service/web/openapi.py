@@ -55,7 +55,7 @@ First press **Authorize** (right below) and paste your key; it begins with `csk_
 
 | I want to … | do this |
 |---|---|
-| **look a person up** | *1 · People* → **Find a person**: enter e.g. `sis:S-1001`. You get the person's `sub_…`; paste it into *See what a person has agreed to*. |
+| **look a person up** | *1 · People* → **Find a person**: enter e.g. `person:1001`. You get the person's `sub_…`; paste it into *See what a person has agreed to*. |
 | **record a paper form** | *2 · Consents* → **Record what a person said**: `grant`, `refuse` or `withdraw` for each purpose, `"method": "paper"`, your name in `staff`, the date on the form in `made_at`. |
 | **see why an answer was no** | *3 · Checks* → **See whether data may be used**: every reason is listed with a sentence. |
 | **see who asked about a person** | *3 · Checks* → **See who asked about a person**: every check and its answer, the newest first. |
