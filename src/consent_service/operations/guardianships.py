@@ -157,7 +157,10 @@ def _refuse_wrong_pair(ward: SubjectState, guardian: SubjectState) -> None:
     if guardian.subject == ward.subject:
         raise InvalidInput.at("/guardian", "nobody is their own guardian")
     if ward.kind is not SubjectKind.STUDENT:
-        raise InvalidInput.at("/ward", "a ward is a student; this person is recorded as something else")
+        wrong = (
+            f"a ward is a student, and this person is recorded as {ward.kind}; PATCH /v1/subjects/{{sub}} puts it right"
+        )
+        raise InvalidInput.at("/ward", wrong)
     if guardian.born and ward.born and guardian.born >= ward.born:
         raise InvalidInput.at("/guardian", "a guardian is older than the ward; see the birth dates of both")
 
