@@ -88,7 +88,7 @@ def held(settings: Settings, use: KeyUse) -> list[bytes]:
     """The keys of one use, the oldest first. Raises KeyFault when there is none yet."""
     given = _given(settings, use)
     if given is None:
-        raise KeyFault(f"there is no {use} key yet; consent-service serve makes one")
+        raise KeyFault(f"{file_of(settings, use)} is not there; bring it back, or let a first start make it")
     return _decoded(use, given)
 
 

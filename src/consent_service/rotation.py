@@ -22,7 +22,13 @@ logger = logging.getLogger(__name__)
 
 async def check(database: Database, loaded: Keys) -> None:
     """Use these keys as the ledger says; nothing is written. Raises KeyFault for those it was not written with."""
-    known = await read_alone(database, functools.partial(operations.in_use, held=loaded.held))
+    try:
+        known = await read_alone(database, functools.partial(operations.in_use, held=loaded.held))
+    except KeyFault as fault:
+        if not loaded.unsaved:
+            raise
+        gone = ", ".join(map(str, loaded.unsaved))
+        raise KeyFault(f"{fault} ({gone} is not there); see docs/keys.md for one that is lost for good") from None
     database.keyring = loaded.put_to_use(known)
 
 
