@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from consent_service import rotation, worker
 from consent_service.core.authzen import Vocabulary
+from consent_service.faults import StartFault
 from consent_service.lanes import Gate
 from consent_service.operations.authzen import Terms
 from consent_service.service import Service, running, take_keys
@@ -24,7 +25,10 @@ _ALLOCATIONS = 20_000  # between two looks at the youngest objects
 
 
 def create_app(settings: Settings, service: Service | None = None, *, with_examples: bool = False) -> FastAPI:
-    """The HTTP application. Opens the service at its start, unless an open one is handed over."""
+    """The HTTP application. Opens the service at its start, unless an open one is handed over.
+
+    Raises StartFault for a rate limit that is none.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -39,7 +43,10 @@ def create_app(settings: Settings, service: Service | None = None, *, with_examp
             ):
                 yield
 
-    return application(settings.rate_limit, lifespan)
+    try:
+        return application(settings.rate_limit, lifespan)
+    except ValueError as error:
+        raise StartFault(f"CONSENT_RATE_LIMIT: {error}; write it as 2000/second") from error
 
 
 def from_environment() -> FastAPI:

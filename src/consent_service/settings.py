@@ -4,6 +4,7 @@ import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
@@ -11,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 
 from consent_service.faults import StartFault
 
-_DATABASE = re.compile(r"sqlite(\+\w+)?:///.|postgres(ql)?(\+\w+)?://.")
+_DATABASE = re.compile(r"sqlite(\+\w+)?:///(?!:memory:).|postgres(ql)?(\+\w+)?://", re.IGNORECASE)
 
 
 class DecisionLog(StrEnum):
@@ -70,8 +71,8 @@ class Settings(BaseSettings):
         Raises StartFault for what names no database.
         """
         given = secret(self.database_url, self.database_url_file)
-        if given and not _DATABASE.match(given):
-            raise StartFault("CONSENT_DATABASE_URL: a database is sqlite:///path or postgresql://user@host/name")
+        if given and not _names_a_database(given):
+            raise StartFault("CONSENT_DATABASE_URL: a database is sqlite:///path or postgresql://user@host:5432/name")
         return given or f"sqlite:///{self.data_dir.absolute() / 'consent.db'}"
 
     @property
@@ -101,6 +102,15 @@ def secret(value: SecretStr | None, file: Path | None) -> str | None:
         return file.read_text().strip() if file is not None else None
     except OSError as error:
         raise StartFault(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise StartFault(f"{file} is not UTF-8") from None
+
+
+def _names_a_database(url: str) -> bool:
+    try:
+        return _DATABASE.match(url) is not None and (urlsplit(url).port or 1) > 0
+    except ValueError:  # no port, or no address
+        return False
 
 
 def from_environment() -> Settings:

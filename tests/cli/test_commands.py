@@ -115,6 +115,8 @@ def test_migrating_by_hand_says_where_the_database_is(tmp_path: Path) -> None:
         ({"CONSENT_TIME_ZONE": "Tokyo"}, "CONSENT_TIME_ZONE: "),
         ({"CONSENT_DECISION_LOG": "maybe"}, "CONSENT_DECISION_LOG: "),
         ({"CONSENT_DATABASE_URL": "mysql://x"}, "a database is sqlite:///path or postgresql://"),
+        ({"CONSENT_DATABASE_URL": "sqlite:///:memory:"}, "a database is sqlite:///path or postgresql://"),
+        ({"CONSENT_DATABASE_URL": "postgresql://u@h:port/db"}, "a database is sqlite:///path or postgresql://"),
         ({"CONSENT_DATABASE_URL_FILE": "/nowhere/url"}, "/nowhere/url cannot be read"),
     ],
 )
@@ -145,3 +147,15 @@ def test_an_empty_key_and_a_url_without_a_scheme_are_said(tmp_path: Path) -> Non
 def test_verify_takes_a_bundle_or_a_database_and_not_both(tmp_path: Path) -> None:
     both = run(tmp_path, "verify", "--bundle", "b", "--database", "sqlite:///x.db")
     assert (both.returncode, "either a bundle or a database" in both.stderr) == (3, True)
+
+
+def test_a_rate_limit_that_is_none_and_a_data_directory_that_is_a_file_are_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for more, told in (
+        ({"CONSENT_RATE_LIMIT": "fast"}, "CONSENT_RATE_LIMIT: "),
+        ({"CONSENT_DATA_DIR": str(tmp_path / "file")}, "file: "),
+    ):
+        failed = run(tmp_path, "serve", **more)
+        assert (failed.returncode, told in failed.stderr, "Traceback" in failed.stderr) == (1, True, False), (
+            failed.stderr
+        )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consent_service.core.clients import Client, Scope
-from consent_service.core.consent import Action, Role, Standing, Statement, behind, objection_to, standing_after
+from consent_service.core.consent import Action, Role, Standing, Statement, objection_to, standing_after
 from consent_service.core.decision import RULES, Question, decide
 from consent_service.core.people import Identifier, Membership, MembershipStatus
 from consent_service.core.policy import SubjectKind
@@ -84,17 +84,6 @@ def test_a_grant_older_than_any_no_changes_nothing(told: list[Statement], grant:
 @given(st.lists(statements()), statements(st.just(Action.GRANT)))
 def test_a_grant_beside_a_no_of_the_same_call_changes_nothing(told: list[Statement], grant: Statement) -> None:
     assert objection_to(grant, after(told), START, has_no_beside=True) is not None
-
-
-@given(st.integers(1, 60), st.integers(0, 59), st.integers(0, 3600))
-def test_a_grant_of_a_clock_that_is_fast_does_not_come_back_by_being_repeated(ahead: int, no: int, again: int) -> None:
-    moment = START + timedelta(seconds=min(no, ahead - 1))
-    grant = Statement(Action.GRANT, START + timedelta(seconds=ahead), None, {"billing": 1}, Role.SUBJECT)
-    stood = standing_after(grant, "billing", 0, None)
-    withdrawal = behind(Statement(Action.WITHDRAW, moment, None, {"billing": 1}, Role.SUBJECT), [stood], moment)
-    stands = standing_after(withdrawal, "billing", 1, stood)
-    later = moment + timedelta(seconds=again, milliseconds=1)
-    assert objection_to(grant, stands, later) is not None or later == grant.made_at
 
 
 @given(st.lists(statements()), statements(st.just(Action.GRANT)))

@@ -121,3 +121,29 @@ def test_a_yes_ends_with_the_authority_that_holds_a_no_off() -> None:
     found = heard(said, guardian("mother", until=on(9)), guardian("aunt"), rule=ANY, majority=MINOR, at=on(4))
     assert (found.no, found.ends_at) == (None, on(9))
     assert heard(said, guardian("mother", until=on(9)), guardian("aunt"), rule=ANY, majority=MINOR, at=on(9)).no == no
+
+
+def test_a_guardianship_that_goes_on_with_another_does_not_end() -> None:
+    renewed = guardian("mother", until=on(9)), guardian("mother", since=on(9), until=on(20))
+    assert heard({"mother": yes(1)}, *renewed, rule=ANY, majority=MINOR, at=on(3)).ends_at == on(20)
+    of_age = Majority(on(15), Handover.RECONFIRM, timedelta(days=10))
+    assert heard({"mother": yes(1)}, *renewed, rule=ANY, majority=of_age, at=on(3)).ends_at == on(25)
+    kept = Majority(on(15), Handover.KEEP, timedelta())
+    assert heard({"mother": yes(1)}, *renewed, rule=ANY, majority=kept, at=on(3)).ends_at is None
+
+
+def test_a_yes_of_somebody_who_is_away_expires_meanwhile_for_all() -> None:
+    said = {"mother": yes(1), "father": yes(2, until=on(20))}
+    fathers = guardian("father", until=on(4)), guardian("father", since=on(10))
+    found = heard(said, guardian("mother"), *fathers, rule=GuardianRule.ALL, majority=MINOR, at=on(5))
+    assert (found.objection, found.ends_at) == (None, on(20))
+    latest = heard(said, guardian("mother"), *fathers, rule=LATEST, majority=MINOR, at=on(5))
+    assert (latest.standing, latest.ends_at) == (said["mother"], on(20))
+
+
+def test_where_notice_suffices_a_yes_ends_with_what_holds_a_no_off_and_with_nothing_else() -> None:
+    no = Standing(Action.REFUSE, 1, on(1), None, 1, on(1))
+    both = guardian("mother"), guardian("father", until=on(9))
+    for said, ends_at in (({"aunt": no, "father": yes(2)}, on(9)), ({"father": yes(2)}, None)):
+        hearing = Hearing(said, both, GuardianRule.ALL, counts_from=0, now=on(3))
+        assert hearing.outcome(MINOR).ends_at == ends_at

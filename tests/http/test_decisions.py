@@ -14,8 +14,8 @@ from consent_service.core.clients import Scope
 from consent_service.core.reasons import ReasonCode
 from consent_service.lanes import write_alone
 from consent_service.operations import decisions
-from consent_service.store.tables import decision, subject_key
-from tests.school import EMAIL, Json, School
+from consent_service.store.tables import decision, subject_key, subject_state
+from tests.school import EMAIL, Json, School, statements
 from tests.service_process import run
 from tests.tables import all_of, tamper
 
@@ -369,3 +369,30 @@ async def test_when_the_clock_goes_back_nothing_that_expired_comes_back(school: 
     for path, body in (("/v1/check", question), ("/v1/check/batch", {"questions": [question]})):
         assert (await school.post(path, body, key=key)).status_code == 401
     assert (await school.post("/v1/subjects/lookup", {"subject": "person:1"}, key=key)).status_code == 401
+
+
+async def test_a_process_goes_by_the_time_of_what_it_wrote_itself(school: School) -> None:
+    sub = (await school.said("person:1", ("billing", "grant"), expires_at="2026-11-23T03:10:00Z"))["subject"]
+    school.clock.advance(hours=2)
+    await school.said("person:2", ("billing", "grant"))
+    school.clock.advance(hours=-1.5)
+    assert (await school.get(f"/v1/subjects/{sub}/consents")).json()["states"]["billing"]["state"] == "expired"
+
+
+async def test_a_clock_that_was_fast_for_a_moment_forgets_no_first_answer(school: School) -> None:
+    body = statements("person:1", ("billing", "grant"))
+    first = await school.post("/v1/consents", body, Idempotency_Key="once")
+    await school.said("person:1", ("billing", "withdraw"))
+    school.clock.advance(days=10)
+    await school.said("person:2", ("billing", "grant"))
+    school.clock.advance(days=-10)
+    assert (await school.post("/v1/consents", body, Idempotency_Key="once")).json() == first.json()
+    assert await school.why("person:1", "billing") == ["withdrawn"]
+
+
+async def test_the_past_is_told_of_whose_row_is_damaged_today(school: School) -> None:
+    moment = (await school.said("crm:1", ("billing", "grant")))["as_of"]
+    await tamper(school.service.database, update(subject_state).values(seal=b"0" * 32))
+    key = await school.key_for("crm", Scope.AUDIT_READ, Scope.CHECK, namespaces=["crm"])
+    told = await school.post("/v1/check/as-of", {"subject": "crm:1", "purpose": "billing", "as_of": moment}, key=key)
+    assert told.json()["would_have_permitted"], told.text

@@ -449,8 +449,7 @@ class Family(RuleBasedStateMachine):
             applied = [leaf for leaf, objection in why.items() if objection is None]
             assert (list(entry.applied), entry.not_applied_because) == (applied, because)
             self.indexes[len(self.oracle.history)] = entry.index
-            word = _said(one) | {"made_at": oracle.dated(self._known, call, one, self.now)}
-            self._happens("said", subject=subject, who=who, shown=version["name"], applied=applied, **word)
+            self._happens("said", subject=subject, who=who, shown=version["name"], applied=applied, **_said(one))
 
     def _statement(self, version: Event, purpose: str, word: str, made: Pick | None, end: Pick | None) -> Event:
         said_at = None if made is None else self._past(made)

@@ -195,23 +195,28 @@ class Hearing:
         over = None if self.policy["handover"] == "keep" else since + timedelta(days=self.policy["grace"])
         if self.now < since:
             found = self._of_minor_until()
-            return found | {"ends": earliest(found["ends"], over)}
+            ends = found["ends"] if found["ends"] and found["ends"] < since else None
+            return found | {"ends": earliest(ends, over)}
         return self._of_adult(since, over, keeps=self.policy["handover"] == "keep")
 
     def _of_minor_until(self) -> dict[str, Any]:
-        """As it is now; and until the first moment at which a guardianship begins or ends and it is no yes any more."""
+        """As it is now; and until the first moment at which something begins, ends or expires and it is a no then."""
         found = self._of_minor(self.now)
-        if not self._is_yes(found):
+        if not self._permits(found):
             return found
-        for at in sorted({at for one in self.guardianships for at in (one["from"], one["until"]) if at}):
+        moments = {at for one in self.guardianships for at in (one["from"], one["until"])}
+        moments |= {word["expires_at"] for word in self.last.values()}
+        ends = found["ends"] if self.of_leaf["basis"] == "consent" else None
+        for at in sorted(at for at in moments if at and at > self.now):
             then = copy.copy(self)
             then.now = at
-            if at > self.now and not then._is_yes(then._of_minor(at)):
-                return found | {"ends": earliest(found["ends"], at)}
-        return found
+            if not then._permits(then._of_minor(at)):
+                return found | {"ends": earliest(ends, at)}
+        return found | {"ends": ends}
 
-    def _is_yes(self, found: dict[str, Any]) -> bool:
-        return bool(found["word"] and not found["no"] and not found["objection"] and self._is_good(found["word"]))
+    def _permits(self, found: dict[str, Any]) -> bool:
+        lacks = found["objection"] and self.of_leaf["basis"] == "consent"
+        return bool(found["word"] and not found["no"] and not lacks and self._is_good(found["word"]))
 
     def _of_adult(self, since: datetime, over: datetime | None, *, keeps: bool = False) -> dict[str, Any]:
         own = self.last.get(SELF)
@@ -302,12 +307,15 @@ class Hearing:
         return self._is_good(yes), end is None, end or BEGINNING, yes["order"]
 
     def _end(self, who: str, at: datetime) -> datetime | None:
-        """When a guardian's authority runs out; at the coming of age it stays as it was."""
+        """When a guardian's authority runs out, beyond which no other guardianship of the two carries it on.
+
+        At the coming of age it stays as it was.
+        """
         if at != self.now:
             return None
-        mine = [one for one in self.guardianships if one["guardian"] == who and one["verified"] and not one["blocked"]]
-        ends = [one["until"] for one in mine if _covers(one["from"], one["until"], at)]
-        return None if None in ends else max(ends, default=None)
+        mine = [one for one in self.guardianships if one["guardian"] == who and one["verified"]]
+        ends = sorted(one["until"] for one in mine if one["until"] and one["until"] > at)
+        return next((end for end in ends if not any(_covers(one["from"], one["until"], end) for one in mine)), None)
 
     def _is_lifted(self, no: Event, yeses: list[Event], at: datetime) -> bool:
         """Under `latest` by any later yes; else by one that is later than the end of the authority, too."""
@@ -430,21 +438,6 @@ def refusal(known: Known, call: Event, now: datetime) -> str | None:
         elif standing(known["guardianships"][subject].values(), who, now) != "yes":
             return "guardian_required"
     return None
-
-
-def dated(known: Known, call: Event, one: Event, now: datetime) -> datetime:
-    """When a statement counts as made: a no not before a grant of a clock that is fast, which it answers."""
-    subject, who = current_name(known, call["subject"]), current_name(known, call["who"])
-    met = []
-    for leaf in one["leaves"]:
-        words = known["words"].get((subject, leaf), {})
-        if _is_minor(known, subject, now):
-            met += [word for speaker, word in words.items() if speaker == who]
-        elif words:
-            met.append(max(words.values(), key=lambda word: word["order"]))
-    ahead = [word["made_at"] for word in met if word["made_at"] > now and one["word"] != "grant"]
-    result: datetime = max([one["made_at"], *ahead])
-    return result
 
 
 def applied(known: Known, call: Event, one: Event, now: datetime) -> dict[str, str | None]:

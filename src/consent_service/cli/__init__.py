@@ -52,7 +52,7 @@ def main() -> None:
     except (StartFault, KeyFault, RemoteProblem, PolicyFileError) as fault:
         errors.print(f"[bold red]error:[/] {fault}", highlight=False)
         sys.exit(_FAILED)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as fault:
+    except (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as fault:
         errors.print(f"[bold red]error:[/] {fault.filename}: {fault.strerror}", highlight=False)
         sys.exit(_FAILED)
     except ConsentError as error:

@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -63,11 +64,18 @@ def _trust(
     if bundle_file and database_url:
         raise Unreadable("name either a bundle or a database")
     settings = from_environment()
-    own = bundle_file is None and database_url in (None, settings.database)
+    own = bundle_file is None and (database_url is None or database_url == _own_database(settings))
     due = anchors is None and own
     held = _secrets(settings) if secrets and own else Secrets()
     keys = tuple(note.public_key(text) for text in public_keys)
     return Trust(settings.anchors if due else anchors, due, keys, None, held)
+
+
+def _own_database(settings: Settings) -> str | None:
+    """The settings' own database; None where they name none, which is no matter if another is to be verified."""
+    with suppress(StartFault):
+        return settings.database
+    return None
 
 
 def _secrets(settings: Settings) -> Secrets:

@@ -1,6 +1,5 @@
 """What a statement does to what stands: the rules of granting, refusing and withdrawing."""
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -144,18 +143,6 @@ def objection_to(
     if no_at is None or statement.made_at > no_at or statement.made_at == no_at == now:
         return None
     return NotApplied.STANDING_NO_IS_NEWER
-
-
-def behind(statement: Statement, stands: Iterable[Standing | None], now: datetime) -> Statement:
-    """A no that is recorded now, behind what stands.
-
-    A grant of a clock that is fast is dated ahead of now. The no is dated no earlier, or the same grant, sent once
-    more, would be the newer word.
-    """
-    if statement.action is Action.GRANT:
-        return statement
-    ahead = [standing.made_at for standing in stands if standing and standing.made_at > now]
-    return statement._replace(made_at=max([statement.made_at, *ahead]))
 
 
 def standing_after(statement: Statement, leaf: str, index: int, standing: Standing | None) -> Standing:

@@ -60,26 +60,41 @@ class Hearing(NamedTuple):
             return self._of_minor_now()
         if self.now < majority.of_age_from:
             found = self._of_minor_now()
-            return found._replace(ends_at=_earliest([found.ends_at, _handed_over(majority)]))
+            before = found.ends_at if found.ends_at and found.ends_at < majority.of_age_from else None
+            return found._replace(ends_at=_earliest([before, _handed_over(majority)]))
         return self._of_adult(majority, majority.of_age_from)
 
     def _of_minor_now(self) -> Outcome:
         """What they come to for a minor now, and until when if it is a yes."""
         found = self.of_minor(self.now)
-        if not self._is_yes(found) or not self._may_turn():
+        if not self._permits(found) or not self._may_turn():
             return found
-        moments = {at for one in self.guardianships for at in (one.from_, one.until) if at and at > self.now}
-        turns = (at for at in sorted(moments) if not self._is_yes(self._replace(now=at).of_minor(at)))
-        return found._replace(ends_at=_earliest([found.ends_at, next(turns, None)]))
+        moments = {at for one in self.guardianships for at in (one.from_, one.until)}
+        moments |= {said.expires_at for said in self.voices.values()}
+        turns = (at for at in sorted(at for at in moments if at and at > self.now) if not self._permits_at(at))
+        ends_at = None if self._is_notice else found.ends_at
+        return found._replace(ends_at=_earliest([ends_at, next(turns, None)]))
 
     def _may_turn(self) -> bool:
-        """Whether a yes may end before the authority that it rests on: by somebody's who comes, or by a no held off."""
-        is_to_come = any(one.from_ is not None and one.from_ > self.now for one in self.guardianships)
-        return is_to_come or any(_is_no(said) for said in self.voices.values())
+        """Whether a yes may end otherwise than with the authority that it rests on.
 
-    def _is_yes(self, found: Outcome) -> bool:
-        counts = found.no is None and found.objection is None
-        return counts and found.standing is not None and self._is_valid(found.standing)
+        So it may by somebody who comes, by a no that is held off, and where it rests on nobody.
+        """
+        is_to_come = any(one.from_ is not None and one.from_ > self.now for one in self.guardianships)
+        return self._is_notice or is_to_come or any(_is_no(said) for said in self.voices.values())
+
+    def _permits_at(self, at: datetime) -> bool:
+        then = self._replace(now=at)
+        return then._permits(then.of_minor(at))  # noqa: SLF001 (one of its own kind)
+
+    def _permits(self, found: Outcome) -> bool:
+        """Whether a minor's data may be used by this; where notice suffices, what a yes lacks is no objection."""
+        lacks_nothing = found.objection is None or self._is_notice
+        return lacks_nothing and found.no is None and found.standing is not None and self._is_valid(found.standing)
+
+    @property
+    def _is_notice(self) -> bool:
+        return self.counts_from == 0
 
     def _of_adult(self, majority: Majority, of_age_from: datetime) -> Outcome:
         """An adult's own word counts; a guardian's yes of before only as the handover says."""
@@ -185,12 +200,17 @@ class Hearing(NamedTuple):
         return max([end for end in ends if end], default=None)
 
     def _end(self, speaker: str, at: datetime) -> datetime | None:
-        """When a guardian's authority ends by itself; at the coming of age it stays as it was."""
+        """When a guardian's authority ends by itself; at the coming of age it stays as it was.
+
+        One guardianship that begins as another ends goes on with it.
+        """
         if at != self.now:
             return None
-        mine = [one for one in self.guardianships if one.guardian == speaker]
-        ends = [one.until for one in mine if one.authority(at) is Authority.VERIFIED]
-        return None if None in ends else max([end for end in ends if end], default=None)
+        mine = [one for one in self.guardianships if one.guardian == speaker and one.is_verified]
+        end: datetime | None = at
+        while end is not None and (on := [one.until for one in mine if one.is_current(end)]):
+            end = None if None in on else max(until for until in on if until)
+        return end
 
     def _worth(self, yes: Standing, end: datetime | None) -> tuple[bool, bool, float, int]:
         """How much a yes is worth: one that counts, for long, and of the same length the newer one."""

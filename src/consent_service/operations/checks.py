@@ -16,6 +16,7 @@ from consent_service.core.projection import SubjectState
 from consent_service.operations import past, policies
 from consent_service.operations.past import Moment
 from consent_service.store import decisions, people, projection
+from consent_service.store import ledger as ledger_store
 from consent_service.store import policies as policy_store
 from consent_service.store.db import ReadTx, WriteTx
 from consent_service.store.projection import Facts
@@ -133,7 +134,7 @@ async def _seen_then_and_now(tx: ReadTx, caller: Client, who: Reference, as_of: 
     state = visible(await past.known_at(tx, who, as_of), caller)
     if state is None or not caller.namespaces:
         return state
-    today = (await projection.facts_for(tx, (), [Pseudonym(state.subject)])).states[0]
+    today = await past.known_at(tx, Pseudonym(state.subject), await ledger_store.size(tx))
     return state if visible(today, caller) else None
 
 

@@ -1,6 +1,7 @@
 """Recording statements: what people say, each of it an entry, whatever comes of it."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from pydantic import TypeAdapter
 
 from consent_service.core import consent, hearing, ids, ledger
 from consent_service.core.clients import Client, Scope, authenticated
-from consent_service.core.consent import CLOCK_SKEW, Action, Method, NotApplied, Role, Standing, Statement
+from consent_service.core.consent import CLOCK_SKEW, Action, Method, NotApplied, Role, Statement
 from consent_service.core.errors import ClientNotPermitted, ConsentError, Fault, InvalidInput, SubjectNotFound
 from consent_service.core.people import Identifier, Pseudonym, Reference
 from consent_service.core.policy import Policy, Purpose, SubjectKind
@@ -42,8 +43,8 @@ class Said(NamedTuple):
 class Call(NamedTuple):
     """What one request wants recorded, all or nothing.
 
-    `speaker` is the guardian who speaks, `staff` who of the staff took it down; `key` and `fingerprints` are the
-    Idempotency-Key and what recognises the body, if the caller sent one.
+    `speaker` is who is named as speaking, the guardian or the person themself; `staff` who of the staff took it down;
+    `key` and `fingerprints` are the Idempotency-Key and what recognises the body, if the caller sent one.
     """
 
     key_hash: str
@@ -188,33 +189,24 @@ class _Desk:
     def _majority(self, state: SubjectState) -> Majority:
         return hearing.majority(state, self._policy, self._append.at, self._zone)
 
-    def _said_before(
-        self, state: SubjectState, statement: Statement, speaker: str | None
-    ) -> dict[str, Standing | None]:
-        """What the statement meets, leaf by leaf: of a minor what the very speaker said, else what stands."""
-        if self._majority(state).is_minor(self._append.at):
-            return {leaf: hearing.said_before(state, leaf, speaker) for leaf in statement.wordings}
-        return {leaf: state.leaves.of(leaf) for leaf in statement.wordings}
-
     def _objections(
-        self,
-        state: SubjectState,
-        statement: Statement,
-        said_before: Mapping[str, Standing | None],
-        noes: Collection[str],
+        self, state: SubjectState, statement: Statement, speaker: str | None, noes: Collection[str]
     ) -> dict[str, NotApplied | None]:
         """Why the statement does not change a leaf, leaf by leaf."""
         now, is_minor = self._append.at, self._majority(state).is_minor(self._append.at)
         why: dict[str, NotApplied | None] = {}
-        for leaf, said in said_before.items():
-            beside = leaf in noes
-            why[leaf] = consent.objection_to(statement, said, now, has_no_beside=beside, is_authorised=is_minor)
+        for leaf in statement.wordings:
+            said = hearing.said_before(state, leaf, speaker) if is_minor else state.leaves.of(leaf)
+            why[leaf] = consent.objection_to(statement, said, now, has_no_beside=leaf in noes, is_authorised=is_minor)
             if is_minor and hearing.lifts_nothing(statement, said):
                 why[leaf] = NotApplied.GUARDIAN_REQUIRED
         return why
 
     async def _speaker(self, call: Call, client: Client, subject: str | None) -> str | None:
         if call.speaker is None:
+            return None
+        if call.role is not Role.GUARDIAN:
+            await self._refuse_other_speaker(call, client, subject)
             return None
         try:
             speaker = (await people.seen(self._tx, client, call.speaker))[0].subject
@@ -223,6 +215,16 @@ class _Desk:
         if speaker == subject:
             raise InvalidInput.at("/by/subject", "nobody is their own guardian; use the role subject")
         return speaker
+
+    async def _refuse_other_speaker(self, call: Call, client: Client, subject: str | None) -> None:
+        """Somebody else's word is not taken for the person's own."""
+        if call.speaker in (None, call.subject):
+            return
+        with suppress(SubjectNotFound):
+            if (await people.seen(self._tx, client, call.speaker))[0].subject == subject:
+                return
+        told = "the person speaks for themself here, so leave it out; who speaks for a child has the role guardian"
+        raise InvalidInput.at("/by/subject", told)
 
     def _add(
         self,
@@ -234,10 +236,7 @@ class _Desk:
         statement: Statement,
         noes: Collection[str],
     ) -> RecordedEntry:
-        state = self._append.changes.states[subject]
-        said = self._said_before(state, statement, speaker)
-        statement = consent.behind(statement, said.values(), self._append.at)
-        why = self._objections(state, statement, said, noes)
+        why = self._objections(self._append.changes.states[subject], statement, speaker, noes)
         applied = [leaf for leaf, objection in why.items() if objection is None]
         because = next((objection for objection in why.values() if objection), None)
         body = ledger.StatementMade(

@@ -1,23 +1,23 @@
 """Handovers: who comes of age next, and which of a guardian's yeses end by it."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from consent_service.core import hearing
 from consent_service.core.clients import Client
 from consent_service.core.consent import StateName
 from consent_service.core.instants import local_date
-from consent_service.core.policy import Basis, Policy, Purpose
+from consent_service.core.policy import Basis, Policy
 from consent_service.core.policy import Handover as Rule
 from consent_service.core.projection import SubjectState
-from consent_service.core.voices import Outcome
 from consent_service.operations.checks import policy_of
 from consent_service.operations.people import EARLIEST_BIRTH, seen_in_turns
 from consent_service.store import handovers, projection
 from consent_service.store.db import ReadTx
 
 _YEAR = 366
+_MOMENT = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +67,13 @@ def _handover(
     since = majority.of_age_from
     if since is None or since <= now or local_date(since, zone) > until:
         return None
+    then = since - _MOMENT
     yeses = tuple(
         leaf.code
         for leaf in policy.leaves
         if leaf.basis is Basis.CONSENT
         and client.may_ask_for(leaf.code)
-        and _lasts(hearing.outcome(state, leaf, policy, now, zone), leaf, now, since)
+        and hearing.state_name(hearing.outcome(state, leaf, policy, then, zone), leaf, then) is StateName.GRANTED
     )
     ends_at = None if majority.handover is Rule.KEEP else since + majority.grace
     return Handover(state.subject, local_date(since, zone), ends_at, yeses) if yeses else None
-
-
-def _lasts(found: Outcome, leaf: Purpose, now: datetime, since: datetime) -> bool:
-    """Whether it is a yes that goes on until the coming of age."""
-    is_yes = hearing.state_name(found, leaf, now) is StateName.GRANTED
-    ends = (found.ends_at, found.standing.expires_at if found.standing else None)
-    return is_yes and not any(end is not None and end < since for end in ends)

@@ -51,7 +51,7 @@ async def first_answers(tx: ReadTx, attempts: Sequence[Attempt]) -> dict[tuple[s
         return {}
     name = tuple_(idempotency.c.client, idempotency.c.operation, idempotency.c.key)
     query = select(idempotency).where(
-        name.in_([attempt.name for attempt in attempts]), idempotency.c.at > tx.now - KEPT_FOR
+        name.in_([attempt.name for attempt in attempts]), idempotency.c.at > tx.clock - KEPT_FOR
     )
     return {
         (row.client, row.operation, row.key): FirstAnswer(
@@ -77,7 +77,7 @@ async def remember(tx: WriteTx, answers: Sequence[tuple[Attempt, bytes]]) -> Non
             "client": attempt.client,
             "operation": attempt.operation,
             "key": attempt.key,
-            "at": tx.now,
+            "at": tx.clock,
             "fingerprint": attempt.fingerprints[0],
             "answer": tx.keyring.encrypt(answer, tx.entropy(NONCE_BYTES), _context(*attempt.name)),
         }
@@ -88,13 +88,13 @@ async def remember(tx: WriteTx, answers: Sequence[tuple[Attempt, bytes]]) -> Non
 
 async def any_before(tx: ReadTx, at: datetime) -> bool:
     """Whether an answer that counts still was kept up to an instant."""
-    query = select(idempotency.c.at).where(idempotency.c.at <= at, idempotency.c.at > tx.now - KEPT_FOR)
+    query = select(idempotency.c.at).where(idempotency.c.at <= at, idempotency.c.at > tx.clock - KEPT_FOR)
     return await tx.first(query.limit(1)) is not None
 
 
 async def forget(tx: WriteTx) -> int:
     """Delete the answers that are past their keeping; answers how many."""
-    return await tx.execute(delete(idempotency).where(idempotency.c.at <= tx.now - KEPT_FOR))
+    return await tx.execute(delete(idempotency).where(idempotency.c.at <= tx.clock - KEPT_FOR))
 
 
 def _context(client: str, operation: str, key: str) -> str:

@@ -79,8 +79,7 @@ class Append:
     """
 
     def __init__(self, tx: WriteTx, size: int, head_at: datetime, frontier: bytes) -> None:
-        tx.trust.latest = max(tx.trust.latest, head_at)
-        self.at = max(tx.now, tx.trust.latest)
+        self.at = max(tx.now, head_at)
         self.changes = projection.Changes(tx.keyring)
         self._tx = tx
         self._size = size
@@ -128,6 +127,7 @@ class Append:
         await tx.insert(entry_detail, self._details)
         await self.changes.write(tx)
         await tx.upsert(ledger_head, [(_THE_HEAD, size, self.at, b"".join(frontier))])
+        tx.trust.latest = max(tx.trust.latest, self.at)
 
     def _make_key(self, subject: str) -> None:
         key, nonce = self._tx.entropy(KEY_BYTES), self._tx.entropy(NONCE_BYTES)

@@ -10,7 +10,6 @@ from pydantic import ConfigDict, Field, ValidationError, WrapValidator, model_va
 from consent_service.core import ledger
 from consent_service.core.clients import Scope
 from consent_service.core.consent import Action, Method, NotApplied, Role, StateName
-from consent_service.core.errors import InvalidInput
 from consent_service.examples import SUBJECT
 from consent_service.operations import standings
 from consent_service.operations.consents import Call, Recorded, RecordedEntry, Said
@@ -59,7 +58,7 @@ class ByIn(Body):
         default=None,
         min_length=1,
         max_length=300,
-        description="The guardian who speaks; with the role `guardian` only.",
+        description="The guardian who speaks; with another role, nobody but the person.",
     )
     staff: str | None = Field(default=None, min_length=1, max_length=200)
 
@@ -238,32 +237,20 @@ async def history(
 
 
 def call(body: ConsentsIn, room: Room, key_hash: str, key: str | None = None) -> Call:
-    """What one request wants recorded, as it goes into the lane.
-
-    Raises InvalidInput where somebody else is named whose own word it is not.
-    """
-    subject = room.reference(body.subject, "/subject")
-    speaker = room.reference(body.by.subject, "/by/subject") if body.by.subject else None
-    if body.by.role is not Role.GUARDIAN:
-        if speaker not in (None, subject):
-            raise InvalidInput.at("/by/subject", _NOT_THE_SPEAKER)
-        speaker = None
+    """What one request wants recorded, as it goes into the lane."""
     return Call(
         key_hash,
-        subject,
+        room.reference(body.subject, "/subject"),
         tuple(_said(statement, body) for statement in body.statements),
         body.by.role,
         body.method,
         body.policy_version,
-        speaker,
+        room.reference(body.by.subject, "/by/subject") if body.by.subject else None,
         body.by.staff,
         {**body.evidence} if isinstance(body.evidence, dict) else body.evidence,
         key,
         fingerprints(room.database, body) if key else (),
     )
-
-
-_NOT_THE_SPEAKER = "the person speaks for themself here, so leave it out; who speaks for a child has the role guardian"
 
 
 def _said(statement: StatementIn, body: ConsentsIn) -> Said:
