@@ -129,7 +129,7 @@ class Model:
             "verify": {"verified": True},
             "doubt": {"verified": False},
             "end": {"until": now},
-            "block": {"blocked": now},
+            "block": {"blocked": one["blocked"] or now},
             "unblock": {"blocked": None},
         }
         one |= changed[how]
