@@ -155,3 +155,23 @@ async def test_each_step_is_an_entry_about_the_ward_and_a_rebuild_gives_the_same
     assert not any(word in row.body for row in entries for word in (b"Sato", b"court file", b"mother"))
     await write_alone(school.service.database, rebuild)
     assert [tuple(row) for row in await all_of(school, subject_state)] == before
+
+
+async def test_a_second_court_order_does_not_make_the_first_one_later(school: School) -> None:
+    """The mother's no is lifted by what the father says after the first; what is derived anew says so, too."""
+    made = await family(school, verified_by="office")
+    father = await school.post("/v1/guardianships", body(guardian=FATHER, relation="father", verified_by="office"))
+    assert father.status_code == 201, father.text
+    mother = {"role": "guardian", "subject": MOTHER}
+    await school.said(CHILD, ("billing", "refuse"), by=mother)
+    school.clock.advance(hours=1)
+    await step(school, made, "block", reference="Tokyo 1")
+    school.clock.advance(hours=1)
+    await school.said(CHILD, ("billing", "grant"), by=mother | {"subject": FATHER})
+    assert await school.why(CHILD, "billing") == ["consent_granted"]
+    school.clock.advance(hours=1)
+    assert (await step(school, made, "block", reference="Tokyo 2"))["reference"] == "Tokyo 2"
+    assert await school.why(CHILD, "billing") == ["consent_granted"]
+    before = await all_of(school, subject_state)
+    await write_alone(school.service.database, rebuild)
+    assert await all_of(school, subject_state) == before

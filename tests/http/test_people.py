@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 import pytest
 
 from consent_service.core.clients import Scope
@@ -135,3 +137,13 @@ async def test_creating_twice_with_one_idempotency_key_creates_once(school: Scho
 async def test_a_path_that_names_nobody_is_a_404(school: School, sub: str) -> None:
     response = await school.get(f"/v1/subjects/{sub}")
     assert (response.status_code, response.json()["code"]) == (404, "subject_not_found")
+
+
+async def test_a_yes_ends_with_the_membership_where_the_policy_does_not_let_it_go_on(school: School) -> None:
+    await school.enrol("person:1", membership={"status": "ended", "ended_on": "2026-12-01"})
+    await school.said("person:1", ("billing", "grant"), ("service_provision", "grant"))
+    assert (await school.check("person:1", "service_provision"))["expires_at"] == "2026-11-30T15:00:00.000Z"
+    assert (await school.check("person:1", "billing"))["expires_at"] is None
+    school.clock.now = datetime(2026, 11, 30, 15, tzinfo=UTC)
+    assert await school.why("person:1", "service_provision") == ["membership_ended"]
+    assert await school.why("person:1", "billing") == ["consent_granted"]
