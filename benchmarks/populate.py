@@ -30,7 +30,7 @@ from consent_service.operations import clients, policies
 from consent_service.operations.clients import NewClient
 from consent_service.service import running, utc_now
 from consent_service.settings import Settings
-from consent_service.store import db, lock, schema
+from consent_service.store import db, engines, lock, schema
 from consent_service.store.db import Database
 
 LOADED_BEFORE = timedelta(days=30)
@@ -110,7 +110,7 @@ _CLIENT = NewClient("benchmarks", tuple(Scope))
 
 async def _publish(settings: Settings, policy: Policy, at: datetime) -> None:
     """Make the tables and publish our policy, before the service's first start publishes the shipped one."""
-    file = db.sqlite_path(settings.database)
+    file = engines.sqlite_path(settings.database)
     with lock.held(file) if file else nullcontext():
         made = keys.load(settings, os.urandom)
         made.save()  # or the service's own start would make others

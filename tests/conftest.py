@@ -15,7 +15,7 @@ from consent_service import lanes
 from consent_service.keys import load
 from consent_service.service import utc_now
 from consent_service.settings import Settings
-from consent_service.store import db, schema
+from consent_service.store import db, engines, schema
 from tests.clock import Clock
 from tests.postgres import Postgres
 from tests.school import School, open_school
@@ -45,8 +45,8 @@ def _a_machine_that_stalls_is_not_a_database_that_does(
 ) -> None:
     if "own_postgres" not in request.fixturenames:  # it is there to be frozen, and callers are not to wait for it
         monkeypatch.setattr(lanes, "PATIENCE", 60.0)
-        monkeypatch.setattr(db, "_CONNECT_TIMEOUT", 60.0)
-        monkeypatch.setattr(db, "_COMMAND_TIMEOUT", 60.0)
+        monkeypatch.setattr(engines, "_CONNECT_TIMEOUT", 60.0)
+        monkeypatch.setattr(engines, "_COMMAND_TIMEOUT", 60.0)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from consent_service.lanes import Gate
 from consent_service.operations.authzen import Terms
 from consent_service.service import Service, running, take_keys
 from consent_service.settings import DecisionLog, Settings
-from consent_service.store import db
+from consent_service.store import engines
 from consent_service.web.application import application
 from consent_service.web.deps import Room
 from consent_service.web.edge import Measures
@@ -75,7 +75,7 @@ def _room(service: Service, measures: Measures) -> Room:
         service.settings.default_namespace,
         service.settings.time_zone,
         _terms(service.settings),
-        bulk=Gate(at_once=1 if db.sqlite_path(service.settings.database) else _BULK_AT_ONCE),
+        bulk=Gate(at_once=1 if engines.sqlite_path(service.settings.database) else _BULK_AT_ONCE),
         counting=Gate(at_once=1),
     )
 

@@ -26,7 +26,7 @@ from consent_service.operations.clients import NewClient
 from consent_service.operations.consents import Call, Recorded
 from consent_service.policies import shipped
 from consent_service.settings import DecisionLog, Settings
-from consent_service.store import db, lock, schema, seals
+from consent_service.store import db, engines, lock, schema, seals
 from consent_service.store.db import Database, WriteTx
 from consent_service.store.rebuild import rebuild
 
@@ -67,7 +67,7 @@ async def running(
 
     Raises StartFault, keys.KeyFault or lock.DatabaseInUse, each with a sentence that says what to do.
     """
-    file = db.sqlite_path(settings.database)
+    file = engines.sqlite_path(settings.database)
     with lock.held(file) if file else nullcontext():
         loaded = keys.load(settings, entropy)
         database = db.opened(settings.database, loaded.keyring, clock, entropy=entropy)

@@ -15,7 +15,8 @@ from consent_service.operations import keys as operations
 from consent_service.service import Service, look_back, running, utc_now
 from consent_service.settings import Settings, from_environment
 from consent_service.store import lock
-from consent_service.store.db import Database, ReadTx, WriteTx, opened, sqlite_path
+from consent_service.store.db import Database, ReadTx, WriteTx, opened
+from consent_service.store.engines import sqlite_path
 
 Result = TypeVar("Result")
 
@@ -64,7 +65,7 @@ async def _open_for_reading(settings: Settings) -> AsyncIterator[Database]:
         raise StartFault(_NOT_THERE.format(file=file))
     database = opened(settings.database, keys.load(settings, os.urandom).keyring, utc_now)
     try:
-        await look_back(from_environment(), database)
+        await look_back(settings, database)
         yield database
     finally:
         await database.dispose()

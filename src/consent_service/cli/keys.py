@@ -21,7 +21,7 @@ from consent_service.lanes import read_alone, write_alone
 from consent_service.operations import keys
 from consent_service.service import running
 from consent_service.settings import Settings, from_environment
-from consent_service.store import db, readiness
+from consent_service.store import engines, readiness
 from consent_service.store.db import ReadTx
 from consent_service.store.lock import DatabaseInUse
 
@@ -90,7 +90,7 @@ def _told(settings: Settings) -> str:
         return f"A service has the database. {_HANG_UP}"
     except (StartFault, Unavailable) as fault:
         return f"The next start of a service enters it into the ledger; now that cannot be done: {fault}"
-    if db.sqlite_path(settings.database):
+    if engines.sqlite_path(settings.database):
         return "It is entered into the ledger; no service runs."
     return f"It is entered into the ledger. {_HANG_UP}"
 

@@ -20,7 +20,7 @@ from consent_service.faults import StartFault
 from consent_service.keys import load
 from consent_service.service import first_client_key_file, running, utc_now
 from consent_service.settings import Settings, from_environment
-from consent_service.store import db, lock, schema, seals
+from consent_service.store import db, engines, lock, schema, seals
 from consent_service.web.wire import Protocol
 
 
@@ -54,7 +54,7 @@ def serve(
     if workers == 1:
         run(_serve_here(settings, host, port, with_examples=with_examples, show_key=show_key))
         return
-    if db.sqlite_path(settings.database):
+    if engines.sqlite_path(settings.database):
         raise typer.BadParameter("an embedded database takes one process; set CONSENT_DATABASE_URL to PostgreSQL")
     run(_prepare(settings, with_examples=with_examples))
     config = uvicorn.Config(
@@ -147,7 +147,7 @@ def migrate(
 ) -> None:
     """Bring the database to this version's schema."""
     settings = from_environment()
-    file = db.sqlite_path(settings.database)
+    file = engines.sqlite_path(settings.database)
     if file and grant_to:
         raise typer.BadParameter("an embedded database has no roles")
     with lock.held(file) if file else nullcontext():

@@ -1,4 +1,4 @@
-"""The database: how it is opened, and the two kinds of transaction. This is the one place that commits."""
+"""The database: the two kinds of transaction, and what each is given. This is the one place that commits."""
 
 import logging
 import os
@@ -7,18 +7,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import Connection, Executable, Row, Select, Table, TextClause, TextualSelect, event, make_url
-from sqlalchemy.engine import URL
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy import Connection, Executable, Row, Select, Table, TextClause, TextualSelect, make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from consent_service.core.errors import ConsentError, LedgerRolledBack, Unavailable
@@ -26,13 +21,12 @@ from consent_service.core.ids import Entropy
 from consent_service.core.instants import from_text
 from consent_service.core.keyring import Keyring
 from consent_service.core.policy import Policy
+from consent_service.store import engines
 from consent_service.store.driver import Connected, Driver, Kept, connected
 
 Result = TypeVar("Result")
 Parameters = Mapping[str, object]
 Query = TypedReturnsRows[Any] | TextClause | TextualSelect
-_COMMAND_TIMEOUT = 5.0  # seconds; a lane gives up on its callers' behalf long before
-_CONNECT_TIMEOUT = 1.5
 _BEGIN = {"postgresql": "BEGIN", "sqlite": "BEGIN IMMEDIATE"}
 _BEGIN_SNAPSHOT = {"postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ", "sqlite": "BEGIN IMMEDIATE"}
 _BEGIN_VIEW = {"postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "sqlite": "BEGIN"}
@@ -274,88 +268,9 @@ def opened(url: str, keyring: Keyring, clock: Callable[[], datetime], *, entropy
     """Open the database at `url`: `sqlite:///path` or `postgresql://…`. Connects at the first transaction."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        return Database(_sqlite_writer(parsed), _sqlite_readers(parsed), keyring, clock, entropy)
-    engine = _postgresql(parsed)
+        return Database(engines.sqlite_writer(parsed), engines.sqlite_readers(parsed), keyring, clock, entropy)
+    engine = engines.postgresql(parsed)
     return Database(engine, engine, keyring, clock, entropy)
-
-
-def sqlite_path(url: str) -> Path | None:
-    """The file of an embedded database; None for PostgreSQL."""
-    parsed = make_url(url)
-    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
-
-
-def _sqlite_writer(url: URL) -> AsyncEngine:
-    """One connection: several writers on one file can lose committed writes (SQLite 3.7.0 to 3.51.2, WAL reset)."""
-    engine = create_async_engine(
-        url.set(drivername="sqlite+aiosqlite"),
-        pool_size=1,
-        max_overflow=0,
-        pool_timeout=_COMMAND_TIMEOUT,
-        pool_reset_on_return=None,  # `write` ends every transaction itself
-        hide_parameters=True,
-    )
-    _on_connect(engine, ["journal_mode=WAL", "synchronous=FULL", "recursive_triggers=ON", "foreign_keys=ON"])
-    return engine
-
-
-def _sqlite_readers(url: URL) -> AsyncEngine:
-    """Readers that cannot write, nor checkpoint."""
-    file = Path(url.database or "").absolute().as_uri()
-    engine = create_async_engine(
-        f"sqlite+aiosqlite:///{file}?mode=ro&uri=true",
-        pool_size=4,
-        max_overflow=4,
-        pool_reset_on_return=None,
-        hide_parameters=True,
-    )
-    _on_connect(engine, ["query_only=ON"])
-    return engine
-
-
-_readable = partial(str, encoding="utf-8", errors="replace")
-"""Text that somebody damaged is read, and fails its seal; it does not fail whoever asks about others."""
-
-
-def _on_connect(engine: AsyncEngine, pragmas: Sequence[str]) -> None:
-    @event.listens_for(engine.sync_engine, "connect")
-    def prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves
-        connection.driver_connection.text_factory = _readable
-        cursor = connection.cursor()
-        for pragma in [*pragmas, "busy_timeout=2000"]:
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-
-def _postgresql(url: URL) -> AsyncEngine:
-    engine = create_async_engine(
-        url.set(drivername="postgresql+asyncpg"),
-        pool_size=8,
-        max_overflow=8,
-        pool_timeout=_CONNECT_TIMEOUT,
-        pool_pre_ping=True,  # after a restart of the server one is found dead, not one after another
-        pool_reset_on_return=None,  # `write` ends every transaction itself
-        isolation_level="AUTOCOMMIT",  # we say BEGIN ourselves
-        hide_parameters=True,
-        connect_args={
-            "timeout": _CONNECT_TIMEOUT,
-            "command_timeout": _COMMAND_TIMEOUT,
-            "server_settings": {
-                "application_name": "consent-service",
-                "jit": "off",
-                "plan_cache_mode": "force_generic_plan",  # planning took longer than the check
-            },
-        },
-    )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def hear_warnings(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-        heard: list[str] = []
-        record.info["warnings"] = heard
-        connection.driver_connection.add_log_listener(lambda _, message: heard.append(message.sqlstate))
-
-    return engine
 
 
 async def _undo(connection: AsyncConnection, driver: Driver, error: BaseException) -> None:
