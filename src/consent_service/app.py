@@ -14,7 +14,7 @@ from consent_service.faults import StartFault
 from consent_service.lanes import Gate
 from consent_service.operations.authzen import Terms
 from consent_service.service import Service, running, take_keys
-from consent_service.settings import DecisionLog, Settings
+from consent_service.settings import DecisionLog, Settings, read_settings
 from consent_service.store import engines
 from consent_service.web.application import application
 from consent_service.web.deps import Room
@@ -52,7 +52,7 @@ def create_app(settings: Settings, service: Service | None = None, *, with_examp
 def from_environment() -> FastAPI:
     """The application with the settings of the environment; for servers that want a factory."""
     settle()
-    return create_app(Settings())
+    return create_app(read_settings())
 
 
 def settle() -> None:

@@ -113,7 +113,7 @@ def _names_a_database(url: str) -> bool:
         return False
 
 
-def from_environment() -> Settings:
+def read_settings() -> Settings:
     """The settings as the environment has them. Raises StartFault, naming those that are wrong."""
     try:
         return Settings()

@@ -50,6 +50,7 @@ def test_with_url_and_key_commands_go_over_http(tmp_path: Path) -> None:
         assert (wrong.returncode, "billing" in wrong.stderr) == (1, True)
         ready = run(tmp_path, "probe", "--url", service.url)
         assert (ready.returncode, "is ready" in ready.stdout) == (0, True)
+        assert run(tmp_path, "probe", **remote).returncode == 0
     gone = run(tmp_path, "probe", "--url", service.url)
     assert (gone.returncode, f"no answer from {service.url}" in gone.stderr) == (1, True)
 

@@ -14,7 +14,7 @@ from consent_service.core.errors import InvalidInput
 from consent_service.faults import StartFault
 from consent_service.operations.checks import Asked
 from consent_service.service import first_client_key_file
-from consent_service.settings import Settings, from_environment
+from consent_service.settings import Settings, read_settings
 from consent_service.web.answers import DecisionOut
 
 
@@ -26,7 +26,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """See whether a person's data may be used, and why. Exits 0 for a yes, 1 for a no."""
-    settings = from_environment()
+    settings = read_settings()
     if remote.is_set(settings):
         body: dict[str, JsonValue] = {"subject": subject, "purpose": purpose, "within": within}
         answer = DecisionOut.model_validate(remote.ask(settings, "POST", "/v1/check", body))

@@ -16,7 +16,7 @@ from consent_service.core.clients import Client, Scope
 from consent_service.core.instants import instant, to_text
 from consent_service.operations import clients
 from consent_service.operations.clients import CreatedClient, NewClient
-from consent_service.settings import Settings, from_environment
+from consent_service.settings import Settings, read_settings
 from consent_service.web.clients import ClientOut, ClientsOut, CreatedClientOut
 
 commands = typer.Typer(help="The systems that may ask, and their keys.", no_args_is_help=True)
@@ -35,7 +35,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Give a system a key. It is shown once."""
-    settings = from_environment()
+    settings = read_settings()
     until = _instant(expires, settings) if expires else None
     new = NewClient(name, tuple(scope), tuple(purpose or ()), tuple(namespace or ()), until)
     made = _create_remotely(settings, new) if remote.is_set(settings) else _create_here(new)
@@ -50,7 +50,7 @@ def create(
 @commands.command("list")
 def listed(as_json: AsJson = False) -> None:
     """See which systems have keys."""
-    settings = from_environment()
+    settings = read_settings()
     items = _list_remotely(settings) if remote.is_set(settings) else _list_here()
     if as_json:
         console.print_json(json.dumps([item.model_dump(mode="json") for item in items]))
@@ -75,7 +75,7 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """Revoke a key; from the next request on it opens nothing."""
-    settings = from_environment()
+    settings = read_settings()
     if remote.is_set(settings):
         remote.ask(settings, "DELETE", f"/v1/clients/{client}")
     else:

@@ -13,7 +13,7 @@ from consent_service.faults import StartFault
 from consent_service.lanes import read_alone, write_alone
 from consent_service.operations import keys as operations
 from consent_service.service import Service, look_back, running, utc_now
-from consent_service.settings import Settings, from_environment
+from consent_service.settings import Settings, read_settings
 from consent_service.store import lock
 from consent_service.store.db import Database, ReadTx, WriteTx, opened
 from consent_service.store.engines import sqlite_path
@@ -42,7 +42,7 @@ def writing(operation: Callable[[WriteTx], Awaitable[Result]]) -> Result:
     """Run a writing operation on the database of the settings; takes the lock of an embedded one."""
 
     async def work() -> Result:
-        async with opened_service(from_environment()) as service:
+        async with opened_service(read_settings()) as service:
             return await write_alone(service.database, operation)
 
     return run(work())
@@ -52,7 +52,7 @@ def reading(operation: Callable[[ReadTx], Awaitable[Result]]) -> Result:
     """Run a reading operation; beside a running service too, since it opens the embedded database read-only."""
 
     async def work() -> Result:
-        async with _open_for_reading(from_environment()) as database:
+        async with _open_for_reading(read_settings()) as database:
             return await read_alone(database, operation)
 
     return run(work())

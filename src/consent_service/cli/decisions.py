@@ -14,7 +14,7 @@ from consent_service.cli.database import opened_service
 from consent_service.lanes import write_alone
 from consent_service.operations import decisions
 from consent_service.service import utc_now
-from consent_service.settings import from_environment
+from consent_service.settings import read_settings
 
 commands = typer.Typer(help="The record of decisions.", no_args_is_help=True)
 app.add_typer(commands, name="decisions")
@@ -44,7 +44,7 @@ def _span(text: str) -> timedelta:
 async def _prune(before: datetime) -> int:
     gone = 0
     columns = SpinnerColumn(), TextColumn("{task.completed:,.0f} deleted")
-    async with opened_service(from_environment()) as service:
+    async with opened_service(read_settings()) as service:
         with Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task("prune", total=None)
             while count := await write_alone(service.database, functools.partial(decisions.prune, before=before)):

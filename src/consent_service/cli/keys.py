@@ -20,7 +20,7 @@ from consent_service.faults import StartFault
 from consent_service.lanes import read_alone, write_alone
 from consent_service.operations import keys
 from consent_service.service import running
-from consent_service.settings import Settings, from_environment
+from consent_service.settings import Settings, read_settings
 from consent_service.store import engines, readiness
 from consent_service.store.db import ReadTx
 from consent_service.store.lock import DatabaseInUse
@@ -34,7 +34,7 @@ _HANG_UP = "Tell every running service to take it: kill -HUP PID"
 @commands.command("list")
 def listed(as_json: AsJson = False) -> None:
     """See every key there ever was, where it is in its life, and whether it is held here. No secret is shown."""
-    held = ids(files.load(from_environment(), os.urandom).held)
+    held = ids(files.load(read_settings(), os.urandom).held)
     items = [
         {
             "use": one.known.key.use.value,
@@ -65,7 +65,7 @@ def rotate(
             if use is KeyUse.IDENTIFIER_PEPPER
             else "the client pepper cannot change, for only hashes are kept of client keys"
         )
-    settings = from_environment()
+    settings = read_settings()
     with suppress(StartFault, Unavailable):  # without a database to be asked, the next start enters the key
         reading(_nothing)  # refuses one that was rolled back
     first = len(files.held(settings, use)) == 1
@@ -104,7 +104,7 @@ async def _entered(settings: Settings) -> None:
 @commands.command(context_settings={"ignore_unknown_options": True})  # an id may begin with a dash
 def revoke(kid: Annotated[str, typer.Argument(help="The key's id, as keys list shows it.")]) -> None:
     """Let a key count no more: what it signed is not verified by it, what it sealed is not believed."""
-    settings = from_environment()
+    settings = read_settings()
     use = run(_revoked(settings, kid)).use
     console.print(f"The {use} key {kid} is revoked. {_HANG_UP}", highlight=False)
     if use is KeyUse.SEAL:
@@ -120,7 +120,7 @@ async def _revoked(settings: Settings, kid: str) -> Key:
 @commands.command()
 def repepper() -> None:
     """Let every identifier be found under another pepper. Stop every service first."""
-    settings = from_environment()
+    settings = read_settings()
     count = run(_repeppered(settings))
     console.print(f"{count} identifiers are found under the new pepper.", highlight=False)
 

@@ -11,7 +11,7 @@ from consent_service.cli.database import reading
 from consent_service.faults import StartFault
 from consent_service.operations import bundles
 from consent_service.operations.bundles import Part
-from consent_service.settings import from_environment
+from consent_service.settings import read_settings
 from consent_service.store.db import ReadTx
 
 
@@ -42,7 +42,7 @@ def export_ledger(
 def _export(part: Part, written: TextIO) -> int:
     async def work(tx: ReadTx) -> int:
         count = 0
-        async for line in bundles.lines(tx, part, origin=from_environment().ledger_origin):
+        async for line in bundles.lines(tx, part, origin=read_settings().ledger_origin):
             written.write(line)
             count += 1
         return count

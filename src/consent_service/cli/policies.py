@@ -21,7 +21,7 @@ from consent_service.core.publication import Declared, Publication
 from consent_service.operations import policies, publications
 from consent_service.operations.publications import Proposal
 from consent_service.policies import SOURCE, shipped_source
-from consent_service.settings import Settings, from_environment
+from consent_service.settings import Settings, read_settings
 from consent_service.store.db import WriteTx
 from consent_service.web.policies import PolicyOut
 from consent_service.web.publications import PublicationOut
@@ -57,7 +57,7 @@ def publish(
     as_json: AsJson = False,
 ) -> None:
     """Publish a version of the policy, or see what that would do."""
-    settings = from_environment()
+    settings = read_settings()
     declared = Declared(tuple(material or ()), tuple(editorial or ()))
     proposal = Proposal(_read(file), declared, confirm_lapses)
     by_way_of = _publish_remotely if remote.is_set(settings) else _publish_here

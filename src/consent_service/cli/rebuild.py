@@ -9,7 +9,7 @@ from consent_service.cli.database import opened_as_it_is
 from consent_service.cli.progress import shown
 from consent_service.lanes import write_alone
 from consent_service.service import look_back
-from consent_service.settings import Settings, from_environment
+from consent_service.settings import Settings, read_settings
 from consent_service.store import rebuild as rebuilding
 from consent_service.store.rebuild import Tell
 
@@ -18,7 +18,7 @@ from consent_service.store.rebuild import Tell
 def rebuild() -> None:
     """Derive the projection again from the ledger, whatever state it is in. Stop the service first."""
     with shown("rebuilding") as tell:
-        count = run(_rebuilt(from_environment(), tell))
+        count = run(_rebuilt(read_settings(), tell))
     console.print(f"Rebuilt from {count} entries.", highlight=False)
 
 

@@ -19,7 +19,7 @@ from consent_service.cli.commands import app, console, run
 from consent_service.faults import StartFault
 from consent_service.keys import load
 from consent_service.service import first_client_key_file, running, utc_now
-from consent_service.settings import Settings, from_environment
+from consent_service.settings import Settings, read_settings
 from consent_service.store import db, engines, lock, schema, seals
 from consent_service.web.wire import Protocol
 
@@ -50,7 +50,7 @@ def serve(
     ] = False,
 ) -> None:
     """Serve HTTP. On an embedded database the first start makes everything that is missing."""
-    settings = from_environment()
+    settings = read_settings()
     if workers == 1:
         run(_serve_here(settings, host, port, with_examples=with_examples, show_key=show_key))
         return
@@ -146,7 +146,7 @@ def migrate(
     ] = None,
 ) -> None:
     """Bring the database to this version's schema."""
-    settings = from_environment()
+    settings = read_settings()
     file = engines.sqlite_path(settings.database)
     if file and grant_to:
         raise typer.BadParameter("an embedded database has no roles")
@@ -175,4 +175,4 @@ async def _migrate(settings: Settings, role: str | None) -> bool:
 @app.command()
 def openapi() -> None:
     """Print the OpenAPI document."""
-    print(json.dumps(create_app(from_environment()).openapi(), indent=2, ensure_ascii=False))  # noqa: T201 (its output is a file)
+    print(json.dumps(create_app(read_settings()).openapi(), indent=2, ensure_ascii=False))  # noqa: T201 (its output is a file)

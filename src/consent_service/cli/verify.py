@@ -16,7 +16,7 @@ from consent_service.cli.progress import shown
 from consent_service.core.keys import KeyFault
 from consent_service.core.ledger import KeyUse
 from consent_service.faults import StartFault
-from consent_service.settings import Settings, from_environment
+from consent_service.settings import Settings, read_settings
 from consent_service.verify import bundle, database, note, receipt
 from consent_service.verify.database import Trust
 from consent_service.verify.note import BadNote
@@ -50,7 +50,7 @@ def verify(
             if bundle_file:
                 report = bundle.verified(bundle_file, trust, held_out, tell)
             else:
-                report = database.verified(database_url or from_environment().database, trust, held_out, tell)
+                report = database.verified(database_url or read_settings().database, trust, held_out, tell)
     except (Unreadable, BadNote, KeyFault, StartFault) as fault:
         Console(stderr=True, soft_wrap=True).print("[bold red]unreadable:[/]", str(fault), markup=True, highlight=False)
         raise typer.Exit(UNREADABLE) from None
@@ -63,7 +63,7 @@ def _trust(
 ) -> Trust:
     if bundle_file and database_url:
         raise Unreadable("name either a bundle or a database")
-    settings = from_environment()
+    settings = read_settings()
     own = bundle_file is None and (database_url is None or database_url == _own_database(settings))
     due = anchors is None and own
     held = _secrets(settings) if secrets and own else Secrets()
