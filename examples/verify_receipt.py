@@ -28,8 +28,8 @@ def verified(receipt, jwks):
     found, one_spelling = root_of(leaf, claims["index"], int(size), path), base64.urlsafe_b64encode(decoded(signature))
     if (found, leaf.hex(), one_spelling) != (base64.b64decode(root), claims["leaf_hash"], f"{signature}==".encode()):
         raise ValueError("the ledger does not hold this entry")
-    entry, text = json.loads(claims["entry"]), claims["wording"]["en"]
-    return f"{claims['sub']} said {entry['action']} to “{text}”, on record{'' if entry['applied'] else ', idle'}."
+    entry, who, text = json.loads(claims["entry"]), claims["sub"], claims["wording"]["en"]
+    return f"{who} said {entry['action']} to “{text}”, on record{'' if entry['applied'] else ', without effect'}."
 
 
 if __name__ == "__main__":
