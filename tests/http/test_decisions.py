@@ -14,6 +14,7 @@ from consent_service.core.clients import Scope
 from consent_service.core.reasons import ReasonCode
 from consent_service.lanes import write_alone
 from consent_service.operations import decisions
+from consent_service.store import idempotency
 from consent_service.store.tables import decision, subject_key, subject_state
 from tests.school import EMAIL, Json, School, statements
 from tests.service_process import run
@@ -386,6 +387,7 @@ async def test_a_clock_that_was_fast_for_a_moment_forgets_no_first_answer(school
     school.clock.advance(days=10)
     await school.said("person:2", ("billing", "grant"))
     school.clock.advance(days=-10)
+    assert await write_alone(school.service.database, idempotency.forget) == 0
     assert (await school.post("/v1/consents", body, Idempotency_Key="once")).json() == first.json()
     assert await school.why("person:1", "billing") == ["withdrawn"]
 

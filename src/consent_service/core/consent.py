@@ -1,11 +1,8 @@
 """What a statement does to what stands: the rules of granting, refusing and withdrawing."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
-
-CLOCK_SKEW = timedelta(seconds=60)
-"""How far ahead of our clock a statement may claim to have been made."""
 
 
 class Action(StrEnum):

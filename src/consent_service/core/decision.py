@@ -237,9 +237,9 @@ def _ends(facts: Facts) -> list[datetime]:
 def _leaves_at(facts: Facts) -> datetime | None:
     """When the person will have left, of a use that does not go on then."""
     day = facts.membership.ended_on
-    return (
-        None if day is None or facts.leaf is None or facts.leaf.survives_membership else start_of_day(day, facts.zone)
-    )
+    if day is None or facts.leaf is None or facts.leaf.survives_membership:
+        return None
+    return start_of_day(day, facts.zone)
 
 
 def _ground(facts: Facts) -> Reason:

@@ -44,7 +44,10 @@ class Majority(NamedTuple):
 
 
 class Hearing(NamedTuple):
-    """All that the outcome for one leaf rests on. `voices` are by their speakers."""
+    """All that the outcome for one leaf rests on.
+
+    `voices` are by their speakers; a yes counts from the wording `counts_from` on, which is 0 where notice suffices.
+    """
 
     voices: Mapping[str, Standing]
     guardianships: tuple[Guardianship, ...]
@@ -67,7 +70,7 @@ class Hearing(NamedTuple):
     def _of_minor_now(self) -> Outcome:
         """What they come to for a minor now, and until when if it is a yes."""
         found = self.of_minor(self.now)
-        if not self._permits(found) or not self._may_turn():
+        if not self.permits(found) or not self._may_turn():
             return found
         moments = {at for one in self.guardianships for at in (one.from_, one.until)}
         moments |= {said.expires_at for said in self.voices.values()}
@@ -85,9 +88,9 @@ class Hearing(NamedTuple):
 
     def _permits_at(self, at: datetime) -> bool:
         then = self._replace(now=at)
-        return then._permits(then.of_minor(at))  # noqa: SLF001 (one of its own kind)
+        return then.permits(then.of_minor(at))
 
-    def _permits(self, found: Outcome) -> bool:
+    def permits(self, found: Outcome) -> bool:
         """Whether a minor's data may be used by this; where notice suffices, what a yes lacks is no objection."""
         lacks_nothing = found.objection is None or self._is_notice
         return lacks_nothing and found.no is None and found.standing is not None and self._is_valid(found.standing)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from consent_service.core import consent, hearing, ids, ledger
 from consent_service.core.clients import Client, Scope, authenticated
-from consent_service.core.consent import CLOCK_SKEW, Action, Method, NotApplied, Role, Statement
+from consent_service.core.consent import Action, Method, NotApplied, Role, Statement
 from consent_service.core.errors import ClientNotPermitted, ConsentError, Fault, InvalidInput, SubjectNotFound
 from consent_service.core.people import Identifier, Pseudonym, Reference
 from consent_service.core.policy import Policy, Purpose, SubjectKind
@@ -27,6 +27,9 @@ from consent_service.store import policies as policy_store
 from consent_service.store.db import ReadTx, WriteTx
 from consent_service.store.idempotency import Attempt, FirstAnswer
 from consent_service.store.ledger import Append
+
+CLOCK_SKEW = timedelta(seconds=60)
+"""How far ahead of our clock a statement may claim to have been made."""
 
 OPERATION = "record_consents"
 
@@ -206,7 +209,8 @@ class _Desk:
         if call.speaker is None:
             return None
         if call.role is not Role.GUARDIAN:
-            await self._refuse_other_speaker(call, client, subject)
+            if call.speaker != call.subject:
+                await self._refuse_other_speaker(call.speaker, client, subject)
             return None
         try:
             speaker = (await people.seen(self._tx, client, call.speaker))[0].subject
@@ -216,12 +220,10 @@ class _Desk:
             raise InvalidInput.at("/by/subject", "nobody is their own guardian; use the role subject")
         return speaker
 
-    async def _refuse_other_speaker(self, call: Call, client: Client, subject: str | None) -> None:
+    async def _refuse_other_speaker(self, speaker: Reference, client: Client, subject: str | None) -> None:
         """Somebody else's word is not taken for the person's own."""
-        if call.speaker in (None, call.subject):
-            return
         with suppress(SubjectNotFound):
-            if (await people.seen(self._tx, client, call.speaker))[0].subject == subject:
+            if (await people.seen(self._tx, client, speaker))[0].subject == subject:
                 return
         told = "the person speaks for themself here, so leave it out; who speaks for a child has the role guardian"
         raise InvalidInput.at("/by/subject", told)
