@@ -204,3 +204,13 @@ def run(*words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, str(SCRIPT), *words], capture_output=True, text=True, timeout=60, check=False
     )
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_it_says_where_a_statement_changed_nothing(school: School) -> None:
+    _, jwks = await receipt_and_keys(school)
+    await school.said("person:7", ("billing", "refuse"))
+    late = await school.said("person:7", ("billing", "grant"), made_at="2026-11-01T00:00:00Z")
+    receipt = (await school.get(late["receipts"][0])).text
+    assert example.verified(receipt, jwks).endswith(", on record, without effect.")
