@@ -61,6 +61,20 @@ def test_a_kept_yes_holds_as_long_as_it_was_given_for_whatever_guardianship_ends
     assert (found.standing, found.objection, found.ends_at) == (said["mother"], None, None)
 
 
+def test_a_minors_yes_ends_with_the_one_that_is_kept() -> None:
+    said = {"mother": yes(1), "father": yes(2, until=on(30))}
+    coming = guardian("mother", until=on(10)), guardian("father", since=on(5))
+    assert heard(said, *coming, rule=GuardianRule.ALL, majority=KEPT, at=on(3)).ends_at == on(30)
+    ending = {"mother": yes(1), "father": yes(2, until=on(10))}
+    assert heard(ending, *coming, rule=GuardianRule.ALL, majority=KEPT, at=on(3)).ends_at == on(10)
+
+
+def test_where_notice_suffices_a_yes_ends_by_no_coming_of_age() -> None:
+    for now, of_age in ((on(3), on(10)), (on(11), on(10))):
+        hearing = Hearing({"mother": yes(1)}, (guardian("mother"),), ANY, counts_from=0, now=now)
+        assert hearing.outcome(Majority(of_age, Handover.RECONFIRM, timedelta(days=5))).ends_at is None
+
+
 def test_a_guardians_yes_for_somebody_who_was_of_age_already_is_not_kept() -> None:
     found = heard({"mother": yes(12)}, guardian("mother"), rule=ANY, majority=KEPT, at=on(15))
     assert (found.standing, found.objection) == (yes(12), ReasonCode.OWN_CONSENT_REQUIRED)

@@ -188,16 +188,27 @@ class Hearing:
         if not self.last:
             return _found(None)
         if self.person["kind"] != "student":
-            return self._of_adult(BEGINNING, None) if set(self.last) != {SELF} else _found(self.last[SELF])
+            return self._of_adult(BEGINNING, BEGINNING) if set(self.last) != {SELF} else _found(self.last[SELF])
         since = of_age_since(self.person["born"], self.policy["minor_rules"], self.now)
         if since is None:
             return self._of_minor_until()
         over = None if self.policy["handover"] == "keep" else since + timedelta(days=self.policy["grace"])
         if self.now < since:
-            found = self._of_minor_until()
-            ends = found["ends"] if found["ends"] and found["ends"] < since else None
-            return found | {"ends": earliest(ends, over)}
-        return self._of_adult(since, over, keeps=self.policy["handover"] == "keep")
+            return self._of_minor_until_of_age(since, over)
+        return self._of_adult(since, over)
+
+    def _of_minor_until_of_age(self, since: datetime, over: datetime | None) -> dict[str, Any]:
+        """As it is now; and from the coming of age on until the first moment at which it is a no."""
+        found = self._of_minor_until()
+        if not self._permits(found) or (found["ends"] and found["ends"] < since):
+            return found
+        moments = {since, over, *(word["expires_at"] for word in self.last.values())}
+        for at in sorted(at for at in moments if at and at >= since):
+            then = copy.copy(self)
+            then.now = at
+            if not then._permits(then._of_adult(since, over)):
+                return found | {"ends": at}
+        return found | {"ends": None}
 
     def _of_minor_until(self) -> dict[str, Any]:
         """As it is now; and until the first moment at which something begins, ends or expires and it is a no then."""
@@ -218,7 +229,7 @@ class Hearing:
         lacks = found["objection"] and self.of_leaf["basis"] == "consent"
         return bool(found["word"] and not found["no"] and not lacks and self._is_good(found["word"]))
 
-    def _of_adult(self, since: datetime, over: datetime | None, *, keeps: bool = False) -> dict[str, Any]:
+    def _of_adult(self, since: datetime, over: datetime | None) -> dict[str, Any]:
         own = self.last.get(SELF)
         if own and own["word"] != "grant":
             return _found(own, no=own)
@@ -228,8 +239,8 @@ class Hearing:
         before = self._of_minor(since - MOMENT, said_before=since)
         if before["no"]:
             return before
-        if before["word"] and not before["objection"] and (keeps or (over is not None and self.now < over)):
-            return before | {"ends": over}
+        if before["word"] and not before["objection"] and (over is None or self.now < over):
+            return before | {"ends": over if self.of_leaf["basis"] == "consent" else None}
         return _found(before["word"] or self._of_minor(since - MOMENT)["word"], "own_consent_required")
 
     def _of_minor(self, at: datetime, *, said_before: datetime | None = None) -> dict[str, Any]:

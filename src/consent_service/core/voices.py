@@ -62,10 +62,19 @@ class Hearing(NamedTuple):
         if majority.of_age_from is None:
             return self._of_minor_now()
         if self.now < majority.of_age_from:
-            found = self._of_minor_now()
-            before = found.ends_at if found.ends_at and found.ends_at < majority.of_age_from else None
-            return found._replace(ends_at=_earliest([before, _handed_over(majority)]))
-        return self._of_adult(majority, majority.of_age_from)
+            return self._of_minor_until(majority, majority.of_age_from)
+        return self.of_adult(majority, majority.of_age_from)
+
+    def _of_minor_until(self, majority: Majority, of_age_from: datetime) -> Outcome:
+        """What they come to for a minor who will be of age; a yes ends with what is left of it then."""
+        found = self._of_minor_now()
+        if not self.permits(found) or (found.ends_at and found.ends_at < of_age_from):
+            return found
+        then = self._replace(now=of_age_from)
+        kept = then.of_adult(majority, of_age_from)
+        if kept.standing is None or not then.permits(kept):
+            return found._replace(ends_at=of_age_from)
+        return found._replace(ends_at=_earliest([kept.standing.expires_at, kept.ends_at]))
 
     def _of_minor_now(self) -> Outcome:
         """What they come to for a minor now, and until when if it is a yes."""
@@ -91,7 +100,7 @@ class Hearing(NamedTuple):
         return then.permits(then.of_minor(at))
 
     def permits(self, found: Outcome) -> bool:
-        """Whether a minor's data may be used by this; where notice suffices, what a yes lacks is no objection."""
+        """Whether data may be used by this; where notice suffices, what a yes lacks is no objection."""
         lacks_nothing = found.objection is None or self._is_notice
         return lacks_nothing and found.no is None and found.standing is not None and self._is_valid(found.standing)
 
@@ -99,7 +108,7 @@ class Hearing(NamedTuple):
     def _is_notice(self) -> bool:
         return self.counts_from == 0
 
-    def _of_adult(self, majority: Majority, of_age_from: datetime) -> Outcome:
+    def of_adult(self, majority: Majority, of_age_from: datetime) -> Outcome:
         """An adult's own word counts; a guardian's yes of before only as the handover says."""
         own = self.voices.get(OWN)
         if own and own.action is not Action.GRANT:
@@ -113,7 +122,7 @@ class Hearing(NamedTuple):
             return before
         until = _handed_over(majority)
         if before.standing and before.objection is None and (until is None or self.now < until):
-            return before._replace(ends_at=until)
+            return before._replace(ends_at=None if self._is_notice else until)
         standing = before.standing or self.of_minor(of_age_from - _MOMENT).standing
         return Outcome(standing, ReasonCode.OWN_CONSENT_REQUIRED)
 
