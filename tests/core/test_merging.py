@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from consent_service.core import ledger
 from consent_service.core.clients import Client
 from consent_service.core.consent import Action, Method, Role
-from consent_service.core.decision import Question, decide
+from consent_service.core.decision import Question, Verdict, decide
 from consent_service.core.guardianship import Guardianship
 from consent_service.core.merging import (
     Law,
@@ -64,7 +64,22 @@ ANYBODY = Client("cli", "cli", frozenset(), (), (), None, None, NOW)
 
 def permits(state: SubjectState, leaf: str) -> bool:
     """What a check answers."""
-    return decide(Question(Pseudonym(ONE), leaf), ANYBODY, LAW.policy, state, now=NOW, zone=TOKYO).permitted
+    return asked(state, leaf).permitted
+
+
+def asked(state: SubjectState, leaf: str) -> Verdict:
+    return decide(Question(Pseudonym(ONE), leaf), ANYBODY, LAW.policy, state, now=NOW, zone=TOKYO)
+
+
+def until(state: SubjectState, leaf: str) -> datetime:
+    """Until when a check that says yes goes on saying so by itself."""
+    return asked(state, leaf).expires_at or datetime.max.replace(tzinfo=UTC)
+
+
+def is_by_notice(leaf: str) -> bool:
+    """Whether notice suffices: there a yes that lapses is no yes that ends later."""
+    found = LAW.leaf(leaf)
+    return found is not None and found.basis is Basis.NOTICE
 
 
 leaves = st.sampled_from([*LEAVES, *LEAVES, GONE])
@@ -149,11 +164,13 @@ def after(facts: SubjectState, words: dict[str, Word], pair: Pair) -> SubjectSta
 def test_merging_turns_no_no_into_a_yes(one: tuple[Any, ...], other: tuple[Any, ...]) -> None:
     kept, merged = state(ONE, one, 10), state(OTHER, other, 11)
     facts = facts_of_two(kept, merged, NOW)
-    now = after(facts, words_of_two(kept, merged, LAW), Pair(OTHER, ONE))
+    now = after(facts, words_of_two(kept, merged, facts, LAW), Pair(OTHER, ONE))
     for leaf in (*LEAVES, GONE, "after_sales_service"):
         for of_all in (lambda one: one, rejoined):
             yeses = [permits(of_all(one), leaf) for one in (now, kept, merged)]
             assert not yeses[0] or all(yeses), leaf
+            ends = [until(of_all(one), leaf) for one in (now, kept, merged)]
+            assert not yeses[0] or is_by_notice(leaf) or ends[0] <= min(ends), leaf
 
 
 def rejoined(state: SubjectState) -> SubjectState:
@@ -180,6 +197,7 @@ def test_merging_two_guardians_turns_no_no_of_a_ward_into_a_yes(told: tuple[Any,
     assert not any(OTHER in text for text in (now.voices.text, str(now.guardianships)))
     for leaf in (*LEAVES, GONE, "after_sales_service"):
         assert permits(before, leaf) or not permits(now, leaf), leaf
+        assert not permits(now, leaf) or is_by_notice(leaf) or until(now, leaf) <= until(before, leaf), leaf
 
 
 @pytest.mark.full
@@ -207,7 +225,14 @@ def record(subject: str = ONE, *words: tuple[Any, ...], **facts: Any) -> Subject
 
 def merged_of(kept: SubjectState, merged: SubjectState) -> SubjectState:
     facts = facts_of_two(kept, merged, NOW)
-    return after(facts, words_of_two(kept, merged, LAW), Pair(OTHER, ONE))
+    return after(facts, words_of_two(kept, merged, facts, LAW), Pair(OTHER, ONE))
+
+
+def ward_of_one(ward: SubjectState) -> SubjectState:
+    """A ward of the two, once they are one."""
+    pair = Pair(OTHER, ONE)
+    facts = facts_of_ward(ward, pair, NOW)
+    return after(facts, words_of_ward(ward, facts, pair, LAW), pair)
 
 
 def test_of_two_yeses_stays_what_both_have_in_common() -> None:
@@ -216,6 +241,44 @@ def test_of_two_yeses_stays_what_both_have_in_common() -> None:
     yes = merged_of(one, other).leaves["billing"]
     assert (yes.index, yes.made_at, yes.expires_at, yes.wording) == (10, NOW - 5 * DAY, NOW + 4 * DAY, 2)
     assert merged_of(other._replace(subject=ONE), one._replace(subject=OTHER)).leaves["billing"] == yes
+
+
+def test_what_different_guardians_permit_ends_with_what_ends_first() -> None:
+    father = replace(MOTHER, guardian="sub_father")
+    family = {"kind": SubjectKind.STUDENT, "guardianships": {"gua_1": MOTHER, "gua_2": father}}
+    one = record(ONE, ("billing", Action.GRANT, 5, "sub_mother", 9, 2), **family)
+    other = record(OTHER, ("billing", Action.GRANT, 3, "sub_father", None, 2), **family)
+    assert asked(merged_of(one, other), "billing").expires_at == NOW + 9 * DAY
+
+
+def test_a_guardians_latest_word_that_ends_brings_nobodys_earlier_one_back_when_it_takes_the_date_of_the_first() -> (
+    None
+):
+    guardianships = {name: replace(MOTHER, guardian=name) for name in (ONE, "sub_father", OTHER)}
+    leaf = "inquiry_response"  # the latest counts
+    words = [(leaf, Action.GRANT, 3, ONE, None, 2), (leaf, Action.GRANT, 2, "sub_father", None, 2)]
+    ward = record(
+        CHILD, *words, (leaf, Action.GRANT, 1, OTHER, 9, 2), kind=SubjectKind.STUDENT, guardianships=guardianships
+    )
+    assert asked(ward_of_one(ward), leaf).expires_at == asked(ward, leaf).expires_at == NOW + 9 * DAY
+
+
+@pytest.mark.parametrize(("ago", "remains"), [(None, False), (6, True)])
+def test_a_yes_of_one_of_two_guardians_who_may_not_speak_lapses_beside_anothers(ago: int | None, remains: bool) -> None:
+    guardianships = {
+        name: replace(MOTHER, guardian=name, is_verified=name != OTHER) for name in ("sub_mother", OTHER, ONE)
+    }
+    noes = [("billing", Action.REFUSE, ago, OTHER, None, 2)] if ago else []
+    yeses = [("billing", Action.GRANT, 5, who, None, 2) for who in (OTHER, "sub_mother")]
+    ward = record(CHILD, *noes, *yeses, kind=SubjectKind.STUDENT, guardianships=guardianships)
+    now = ward_of_one(ward)
+    assert permits(now, "billing")
+    assert (ONE in now.voices.of("billing")) is remains
+    alone = {
+        name: replace(one, until=NOW) if one.guardian == "sub_mother" else one
+        for name, one in now.guardianships.items()
+    }
+    assert not permits(now._replace(guardianships=alone), "billing")
 
 
 def test_of_two_noes_the_later_stays_and_a_no_stays_beside_a_yes() -> None:

@@ -98,11 +98,12 @@ def test_the_differences_in_words() -> None:
 
 def test_only_changed_leaves_may_be_named_and_each_once() -> None:
     after = mapped(SHIPPED, {"billing": reworded(found(SHIPPED, "billing"), "x")})
-    declared = Declared(("billing", "surveys.analysis", "biling"), ("billing",))
+    declared = Declared(("billing", "surveys.analysis", "biling", "marketing"), ("billing",))
     wrong = list(publication.wrong_names(after, publication.diff(SHIPPED, after), declared))
-    assert [fault.pointer for fault in wrong] == ["/material/1", "/material/2", "/editorial/0"]
+    assert [fault.pointer for fault in wrong] == ["/material/1", "/material/2", "/material/3", "/editorial/0"]
     assert "did not change" in wrong[0].detail
     assert "the nearest are billing" in wrong[1].detail
+    assert "no leaf" in wrong[2].detail
 
 
 @pytest.mark.parametrize(("declared", "counts_from"), [(Declared(("billing",)), 2), (Declared((), ("billing",)), 1)])

@@ -1,5 +1,7 @@
 """The forecast of who comes of age, and what happens then."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from consent_service.core.clients import Scope
@@ -53,6 +55,19 @@ async def test_nobody_is_forecast_without_a_guardians_yes_or_without_being_seen(
         assert (await forecast(school, BIRTHDAY, key=key))["items"] == []
     await made.happens("mother no")
     assert (await forecast(school, BIRTHDAY))["items"] == []
+
+
+async def test_a_childs_yes_that_is_dated_after_the_coming_of_age_is_refused_before_it(school: School) -> None:
+    made = await family(school, "child no")
+    school.clock.now = datetime(2028, 6, 14, 14, 59, 30, tzinfo=UTC)
+    dated = {"made_at": "2028-06-14T15:00:10Z", "policy_version": made.shown}
+    response = await school.say(CHILD, (LEAF, "grant"), **dated)
+    assert (response.status_code, response.json()["code"]) == (422, "guardian_required")
+    assert "send it then" in response.json()["detail"]
+    school.clock.advance(seconds=40)
+    assert await school.why(CHILD, LEAF) == ["refused"]
+    await made.happens("child yes")
+    assert (await school.check(CHILD, LEAF))["permitted"]
 
 
 async def test_the_forecast_comes_by_page(school: School) -> None:

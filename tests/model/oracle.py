@@ -539,6 +539,8 @@ def merge(known: Known, kept: str, merged: str, now: datetime) -> None:
         known["words"].pop((merged, leaf), None)
         kinds = [said] if one and other and was_yes else []
         _settle(known, kept, leaf, [*kinds, _without_good(known, leaf, said, now)], was_yes, now)
+        if kinds:
+            _shorten(known, kept, leaf, earliest(*(_ends(before, who, leaf, now) for who in (kept, merged))), now)
     known["names"][merged] = kept
     for ward in known["people"]:
         if _mentions(before, ward, merged):
@@ -590,6 +592,8 @@ def _merge_guardian(known: Known, before: Known, ward: str, kept: str, merged: s
         words = before["words"][about, leaf]
         if words.keys() == {SELF}:
             continue
+        was_yes = _permits(before, ward, leaf, now)
+        words = _without_mute(before, ward, leaf, {kept, merged}, now) if was_yes else words
         others = {kept if who == merged else who: word for who, word in words.items() if who != kept}
         said = _together(before, others, {who: word for who, word in words.items() if who == kept})
         said = {who: word | {"who": who} for who, word in said.items()}
@@ -598,8 +602,19 @@ def _merge_guardian(known: Known, before: Known, ward: str, kept: str, merged: s
         without = {who: word for who, word in without.items() if who != kept or who in over}
         noes = known["noes"].get((ward, leaf), [])
         known["noes"][ward, leaf] = [(kept if who == merged else who, at) for who, at in noes]
-        was_yes = _permits(before, ward, leaf, now)
         _settle(known, ward, leaf, [said] if was_yes else [without, over], was_yes, now)
+        if was_yes:
+            _shorten(known, ward, leaf, _ends(before, ward, leaf, now), now)
+
+
+def _without_mute(known: Known, ward: str, leaf: str, pair: set[str], now: datetime) -> dict[str, Event]:
+    """What was said of a leaf that is permitted, but for yeses of the pair that nobody needs and nobody hears."""
+    words = known["words"][ward, leaf]
+    guards = list(known["guardianships"][ward].values())
+    mute = {who: word for who, word in words.items() if who in pair and standing(guards, who, now) != "yes"}
+    others = {who: word for who, word in words.items() if who not in mute} | _without_good(known, leaf, mute, now)
+    heard = {**known, "words": {**known["words"], (ward, leaf): others}}
+    return others if _permits(heard, ward, leaf, now) else words
 
 
 def _together(known: Known, one: dict[str, Event], other: dict[str, Event]) -> dict[str, Event]:
@@ -645,7 +660,26 @@ def _settle(
             break
 
 
+def _shorten(known: Known, who: str, leaf: str, end: datetime | None, now: datetime) -> None:
+    """What is permitted for longer than it was has its yeses end when it would have ended."""
+    after = _ends(known, who, leaf, now)
+    if end and (after is None or after > end):
+        known["words"][who, leaf] = {
+            name: word | {"expires_at": earliest(word["expires_at"], end)} if word["word"] == "grant" else word
+            for name, word in known["words"][who, leaf].items()
+        }
+
+
 def _permits(known: Known, who: str, leaf: str, now: datetime) -> bool:
     """Whether somebody's data may be used, as if they belonged to the school."""
+    return _as_member(known, who, leaf, now)[0]
+
+
+def _ends(known: Known, who: str, leaf: str, now: datetime) -> datetime | None:
+    """Until when, by itself."""
+    return _as_member(known, who, leaf, now)[2]
+
+
+def _as_member(known: Known, who: str, leaf: str, now: datetime) -> Answer:
     member = {**known, "people": {**known["people"], who: known["people"][who] | {"left": None}}, "names": {}}
-    return answer(member, who, leaf, now)[0]
+    return answer(member, who, leaf, now)

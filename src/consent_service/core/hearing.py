@@ -66,8 +66,11 @@ def refuse_idle_grant(
     if state.kind is not SubjectKind.STUDENT:
         return
     if speaker is None:
-        idle = all(lifts_nothing(statement, said_before(state, leaf, None)) for leaf in statement.wordings)
-        if majority.is_minor(now) and idle:
+        if not majority.is_minor(now):
+            return
+        if not majority.is_minor(statement.made_at):
+            raise GuardianRequired(f"{_UNDER_AGE[False]} It is dated when they will be of age; send it then.")
+        if all(lifts_nothing(statement, said_before(state, leaf, None)) for leaf in statement.wordings):
             raise GuardianRequired(f"{_UNDER_AGE[state.born is None]} Record a verified guardian's consent.")
     elif not majority.is_minor(now):
         raise OwnConsentRequired("The person has come of age and speaks for themself; use the role subject.")

@@ -2,7 +2,8 @@
 
 The law: **merging never turns a no into a yes.** Wherever a check about either of the two answered no just before, it
 answers no just after; and the same for the wards, if the two are a guardian. So of two words the stricter counts, and a
-yes goes on counting only where both records said yes, for somebody may have taken two people for one.
+yes goes on counting only where both records said yes, for somebody may have taken two people for one; and only for as
+long as it would have in each of them.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -13,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 from consent_service.core.clients import Client
 from consent_service.core.consent import Action, Standing
-from consent_service.core.decision import Question, decide
-from consent_service.core.guardianship import Guardianship, Guardianships
+from consent_service.core.decision import Question, Verdict, decide
+from consent_service.core.guardianship import Authority, Guardianship, Guardianships, authority_of
 from consent_service.core.people import Membership, MembershipStatus, Pseudonym
 from consent_service.core.policy import Policy, Purpose, SubjectKind
 from consent_service.core.projection import SubjectState
@@ -44,14 +45,18 @@ class Law(NamedTuple):
     zone: ZoneInfo
 
     def permits(self, state: SubjectState, leaf: str) -> bool:
-        """Whether a check of a leaf says yes, as long as the person belongs to the school.
+        """Whether a check of a leaf says yes, as long as the person belongs to the school."""
+        return self.verdict(state, leaf).permitted
+
+    def verdict(self, state: SubjectState, leaf: str) -> Verdict:
+        """What a check of a leaf says, as long as the person belongs to the school.
 
         Whether that is so is decided for itself, and may be corrected later: that must not bring a yes back.
         """
         member = state._replace(membership=Membership())
         anybody = Client("", "", frozenset(), (), (), None, None, self.now)
         question = Question(Pseudonym(state.subject), leaf)
-        return decide(question, anybody, self.policy, member, now=self.now, zone=self.zone).permitted
+        return decide(question, anybody, self.policy, member, now=self.now, zone=self.zone)
 
     def leaf(self, code: str) -> Purpose | None:
         """The leaf of a code; None where the policy in force has none."""
@@ -126,8 +131,8 @@ def _blocked(guardianships: Guardianships, both: Collection[str], now: datetime)
     }
 
 
-def words_of_two(kept: SubjectState, merged: SubjectState, law: Law) -> dict[str, Word]:
-    """What stands for each leaf that was decided in one of the two.
+def words_of_two(kept: SubjectState, merged: SubjectState, facts: SubjectState, law: Law) -> dict[str, Word]:
+    """What stands for each leaf that was decided in one of the two; `facts` are those of both.
 
     All words stay where both records decided the leaf, and permitted it. Else the noes remain, and the yeses that are
     over: a yes that does not count must not come to count later, by what was known of the other record.
@@ -135,8 +140,9 @@ def words_of_two(kept: SubjectState, merged: SubjectState, law: Law) -> dict[str
     words = {}
     for leaf in sorted({*kept.leaves, *merged.leaves}):
         one, other = said_of(kept, leaf), said_of(merged, leaf)
-        together, was_yes = _together(one, other), law.permits(kept, leaf) and law.permits(merged, leaf)
-        found = together if one and other and law.leaf(leaf) and was_yes else _lapsed(together, leaf, law)
+        together, before = _together(one, other), [law.verdict(kept, leaf), law.verdict(merged, leaf)]
+        was_yes = one and other and all(verdict.permitted for verdict in before)
+        found = _no_longer(together, leaf, before, facts, law) if was_yes else _lapsed(together, leaf, law)
         words[leaf] = _word(found, [kept.leaves.of(leaf), merged.leaves.of(leaf)])
     return words
 
@@ -160,29 +166,51 @@ def words_of_ward(
 ) -> dict[str, Word]:
     """What stands for a ward of the two, for the leaves of which that changes, or something else stood meanwhile.
 
-    `facts` has the guardians renamed. The two voices become one. Where a leaf was not permitted, the guardian's yes
-    lapses, so that it never comes to count by a guardianship of the other record; where that does not suffice, or
-    nobody can say because the policy in force does not have the leaf, each yes that still counts. Of a leaf about which
-    no guardian ever spoke nothing changes.
+    `facts` has the guardians renamed. The two voices become one, and a leaf stays permitted for no longer than it was.
+    Where it was not permitted, the guardian's yes lapses, so that it never comes to count by a guardianship of the
+    other record; where that does not suffice, or nobody can say because the policy in force does not have the leaf,
+    each yes that still counts. Of a leaf about which no guardian ever spoke nothing changes.
     """
     words = {}
     for leaf in before.leaves:
-        said = before.voices.of(leaf)
+        said, verdict = before.voices.of(leaf), law.verdict(before, leaf)
         if not said:
             continue
-        others = {pair.name(one): row for one, row in said.items() if one != pair.into}
-        together = _together(others, {one: row for one, row in said.items() if one == pair.into})
+        heard = _heard(said, before, leaf, pair, law) if verdict.permitted else said
+        others = {pair.name(one): row for one, row in heard.items() if one != pair.into}
+        together = _together(others, {one: row for one, row in heard.items() if one == pair.into})
         lapsed = _lapsed(together, leaf, law)
         without = {one: row for one, row in together.items() if one != pair.into}
         without |= {one: row for one, row in lapsed.items() if one == pair.into}
-        if law.leaf(leaf) and law.permits(before, leaf):
-            found = together
+        if verdict.permitted:
+            found = _no_longer(together, leaf, [verdict], facts, law)
         else:
             suffices = law.leaf(leaf) and not law.permits(_with(facts, leaf, without), leaf)
             found = without if suffices else lapsed
         if found != said or leaf in meanwhile:
             words[leaf] = _word(found, [before.leaves[leaf]])
     return words
+
+
+def _heard(said: Said, ward: SubjectState, leaf: str, pair: Pair, law: Law) -> Said:
+    """Without the yes of one of the two who may not speak, if the leaf is permitted without it: together they may."""
+    guardianships = ward.guardianships.values()
+    may_not = {one for one in pair if authority_of(one, guardianships, law.now) is not Authority.VERIFIED}
+    mute = {one: row for one, row in said.items() if one in may_not}
+    heard = {**{one: row for one, row in said.items() if one not in may_not}, **_lapsed(mute, leaf, law)}
+    return heard if law.permits(_with(ward, leaf, heard), leaf) else said
+
+
+def _no_longer(said: Said, leaf: str, before: Iterable[Verdict], facts: SubjectState, law: Law) -> Said:
+    """The words by which a leaf goes on being permitted, for no longer than it was by each verdict of before."""
+    end = min([verdict.expires_at for verdict in before if verdict.expires_at], default=None)
+    after = law.verdict(_with(facts, leaf, said), leaf).expires_at
+    if end is None or (after is not None and after <= end):
+        return said
+    return {
+        who: row._replace(expires_at=min(row.expires_at or end, end)) if row.action is Action.GRANT else row
+        for who, row in said.items()
+    }
 
 
 def said_of(state: SubjectState, leaf: str) -> Said:

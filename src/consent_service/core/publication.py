@@ -153,8 +153,10 @@ def wrong_names(after: Policy, changes: Diff, declared: Declared) -> Iterator[Fa
     """What the publisher names and may not: no leaf, one that did not change, or one that is said to be both."""
     for member, names in (("material", declared.material), ("editorial", declared.editorial)):
         for position, name in enumerate(names):
-            if after.find(name) is None:
+            if (found := after.find(name)) is None:
                 yield Fault(f"/{member}/{position}", after.unknown_sentence(name))
+            elif not found.is_leaf:
+                yield Fault(f"/{member}/{position}", f"{name} is no leaf, so nobody says yes to it; name the leaves")
             elif name not in changes.changed:
                 yield Fault(f"/{member}/{position}", f"{name} did not change; name only leaves that did")
             elif member == "editorial" and name in declared.material:

@@ -89,7 +89,7 @@ async def merge(
     await append.load([two.kept, two.merged, *wards])
     book, law = _Book(append, client), Law(await policy_of(tx, found), append.at, zone)
     facts = merging.facts_of_two(*two, law.now)
-    _add_words(book, two.pair, two.kept.subject, merging.words_of_two(*two, law))
+    _add_words(book, two.pair, two.kept.subject, merging.words_of_two(*two, facts, law))
     known_of_two = [await people.described(tx, client, state, append.as_of) for state in two]
     _add_facts(book, two, facts, known_of_two, zone)
     await _add_guardianships(tx, book, two.kept, facts, two.merged)
