@@ -3,7 +3,7 @@
 import pytest
 
 from consent_service.core.clients import Scope
-from tests.publishing import edited, published, reworded
+from tests.publishing import edited, leaf, published, reworded
 from tests.school import EMAIL, Json, School
 
 pytestmark = pytest.mark.anyio
@@ -39,6 +39,21 @@ async def test_each_leaf_is_counted_by_what_stands(school: School) -> None:
     await published(school, reworded(edited("v2"), "billing"), material=["billing"], confirm_lapses=1)
     counts = (await stats(school))["leaves"]["billing"]
     assert (counts["yes"], counts["policy_changed"], counts["expired"]) == (0, 1, 1)
+
+
+async def test_a_leaf_may_be_called_as_a_member_of_the_document_is(school: School) -> None:
+    """Whose guardians spoke has a member for them before the leaves."""
+    codes = ("heard", "guardians", "kind", "leaves", "namespaces")
+    document = edited("v2")
+    document["purposes"] += [leaf(code) for code in codes]
+    await published(school, document)
+    await school.enrol("sis:child")
+    by = {"role": "guardian", "subject": "person:mother"}
+    await school.enrol("person:mother")
+    answer = await school.say("sis:child", *((code, "refuse") for code in codes), by=by, policy_version="v2")
+    assert answer.status_code == 201, answer.text
+    told = (await stats(school))["leaves"]
+    assert {code: told[code]["refused"] for code in codes} == dict.fromkeys(codes, 1)
 
 
 async def test_a_client_counts_its_own_purposes_and_people_only(school: School) -> None:

@@ -26,14 +26,15 @@ _SEEN_SQLITE = """(?3 IS NULL OR EXISTS (
 
 # A row that somebody damaged must neither take the others down nor be counted where it cannot be read: no text is cast.
 # Cutting the text takes a sixth of the time of parsing it. A purpose may be called as another member of the document
-# is, whose text does not begin with a digit.
+# is: it is looked for behind where the leaves begin, and the text of no member behind them begins with a digit.
 _TALLIES_POSTGRESQL = f"""
 SELECT l.leaf, split_part(r.cells, ',', 1), split_part(r.cells, ',', 5),
   coalesce(lpad(nullif(split_part(r.cells, ',', 4), 'null'), 19, '0') <= lpad($1::bigint::text, 19, '0'), false),
   count(*)
 FROM subject_state s CROSS JOIN unnest($2::text[]) l(leaf)
 CROSS JOIN LATERAL (
-  SELECT split_part(split_part(s.document, '"' || l.leaf || '":[', 2), ']', 1) AS cells OFFSET 0) r
+  SELECT split_part(split_part(split_part(s.document, '"leaves":{{', 2), '"' || l.leaf || '":[', 2), ']', 1) AS cells
+  OFFSET 0) r
 WHERE ascii(r.cells) BETWEEN 48 AND 57 AND {_SEEN_POSTGRESQL}
 GROUP BY 1, 2, 3, 4
 UNION ALL
