@@ -41,6 +41,21 @@ async def test_a_yes_is_not_asked_again_until_it_expires_or_its_wording_changed(
     assert (await school.get(f"/v1/subjects/{sub}/consents")).json()["states"]["billing"]["state"] == "policy_changed"
 
 
+async def test_where_notice_suffices_only_a_yes_that_has_run_out_is_asked_for(school: School) -> None:
+    sub = (await school.said("person:1", ("billing", "grant"), expires_at="2026-12-01T00:00:00Z"))["subject"]
+    document = edited("v2")
+    node(document, "billing")["basis"] = node(document, EMAIL)["basis"] = "notice"
+    await published(school, document, editorial=["billing", EMAIL])
+    assert not {"billing", EMAIL} & set(await asked(school, sub))
+    school.clock.advance(days=30)
+    assert await school.why("person:1", "billing") == ["expired"]
+    assert (await asked(school, sub))["billing"] == "expired"
+    assert EMAIL not in await asked(school, sub)
+    await school.said("person:1", ("billing", "grant"), policy_version="v2")
+    assert (await school.check("person:1", "billing"))["permitted"]
+    assert "billing" not in await asked(school, sub)
+
+
 @pytest.mark.parametrize("no", ["refuse", "withdraw"])
 async def test_after_a_no_nobody_is_asked_again_within_the_quiet_period(school: School, no: str) -> None:
     sub = (await school.said("person:1", ("billing", no)))["subject"]

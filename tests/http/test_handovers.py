@@ -70,6 +70,30 @@ async def test_a_childs_yes_that_is_dated_after_the_coming_of_age_is_refused_bef
     assert (await school.check(CHILD, LEAF))["permitted"]
 
 
+@pytest.mark.parametrize("what", ["child leaves", "mother ended", "mother blocked", "mother no"])
+async def test_neither_list_has_a_yes_that_does_not_last_until_then(school: School, what: str) -> None:
+    made = await family(school)
+    due = f"/v1/worklist?kind=handover_due&until={BIRTHDAY}"
+    assert len((await forecast(school, BIRTHDAY))["items"]) == len((await school.get(due)).json()["items"]) == 1
+    await made.happens(what)
+    assert (await forecast(school, BIRTHDAY))["items"] == (await school.get(due)).json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("guardian", "expiry"), [("mother verified until December", None), ("mother verified", "2027-01-01T00:00:00Z")]
+)
+async def test_nor_one_that_ends_before(school: School, guardian: str, expiry: str | None) -> None:
+    await prepare(school)
+    made = Family(school, LEAF)
+    await made.born("minor")
+    await made.happens(guardian)
+    by = {"role": "guardian", "subject": "person:mother"}
+    said = await school.say(CHILD, (LEAF, "grant"), by=by, policy_version=made.shown, expires_at=expiry)
+    assert said.status_code == 201, said.text
+    assert (await forecast(school, BIRTHDAY))["items"] == []
+    assert (await school.get(f"/v1/worklist?kind=handover_due&until={BIRTHDAY}")).json()["items"] == []
+
+
 async def test_the_forecast_comes_by_page(school: School) -> None:
     made = await family(school)
     page = await forecast(school, BIRTHDAY, "&limit=1")

@@ -244,7 +244,8 @@ async def test_a_published_version_never_changes(school: School) -> None:
 async def test_of_two_publishers_at_once_one_wins_and_the_other_sees_the_difference(school: School) -> None:
     mine, theirs = reworded(edited("mine"), "billing"), reworded(edited("theirs"), EMAIL)
     answers = await asyncio.gather(
-        publish(school, mine, material=["billing"]), publish(school, theirs, material=[EMAIL])
+        publish(school, mine, material=["billing"], compared_with=VERSION),
+        publish(school, theirs, material=[EMAIL], compared_with=VERSION),
     )
     assert sorted(one.status_code for one in answers) == [201, 409]
     lost = next(one.json() for one in answers if one.status_code == 409)

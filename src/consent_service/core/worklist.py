@@ -1,8 +1,8 @@
 """The work list: what the office has to do about a person, before their data can be used as they want it to be."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,8 @@ from consent_service.core.policy import Basis, Handover, Policy, Purpose, Subjec
 from consent_service.core.projection import SubjectState
 from consent_service.core.reasons import ReasonCode
 from consent_service.core.voices import Outcome
+
+_MOMENT = timedelta(milliseconds=1)
 
 
 class Work(StrEnum):
@@ -134,10 +136,11 @@ def handover_is_due(state: SubjectState, terms: Terms) -> Item | None:
         return None
     if local_date(since, terms.zone) > terms.until:
         return None
+    then = replace(terms, now=max(terms.now, since - _MOMENT))
     found = {
         leaf.code: one
-        for leaf in _going_on(state, terms, terms.asked_for)
-        if leaf.code in state.voices and _is_handed_over(one := _outcome(state, leaf, terms), leaf, terms.now)
+        for leaf in _going_on(state, then, then.asked_for)
+        if leaf.code in state.voices and _is_handed_over(one := _outcome(state, leaf, then), leaf, then.now)
     }
     return _item(state, found, None if since == FROM_BIRTH else since)
 

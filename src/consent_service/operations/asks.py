@@ -63,8 +63,9 @@ async def asks(tx: ReadTx, client: Client, who: Pseudonym, *, zone: ZoneInfo) ->
     """
     state, as_of = await people.seen(tx, client, who)
     policy = (await policies.in_force(tx)).policy
-    leaves = [leaf for leaf in policy.leaves if client.may_ask_for(leaf.code) and _is_wanted(leaf, state, tx.now, zone)]
-    outcomes = {leaf.code: hearing.outcome(state, leaf, policy, tx.now, zone) for leaf in leaves}
+    going_on = [leaf for leaf in policy.leaves if client.may_ask_for(leaf.code) and _goes_on(leaf, state, tx.now, zone)]
+    outcomes = {leaf.code: hearing.outcome(state, leaf, policy, tx.now, zone) for leaf in going_on}
+    leaves = [leaf for leaf in going_on if _is_wanted(leaf, outcomes[leaf.code], tx.now)]
     quiet = {leaf.code: one for leaf in leaves if (one := _quiet(leaf, state, outcomes[leaf.code], policy, tx.now))}
     of_age = not hearing.majority(state, policy, tx.now, zone).is_minor(tx.now)
     open_to = _FOR_THE_OF_AGE if of_age else _for_a_minor(state, tx.now)
@@ -72,9 +73,13 @@ async def asks(tx: ReadTx, client: Client, who: Pseudonym, *, zone: ZoneInfo) ->
     return Asks(state.subject, policy.version, tuple(one for one in found if one), tuple(quiet.values()), as_of)
 
 
-def _is_wanted(leaf: Purpose, state: SubjectState, now: datetime, zone: ZoneInfo) -> bool:
-    may_go_on = leaf.survives_membership or not state.membership.is_over(local_date(now, zone))
-    return leaf.basis is Basis.CONSENT and may_go_on
+def _goes_on(leaf: Purpose, state: SubjectState, now: datetime, zone: ZoneInfo) -> bool:
+    return leaf.survives_membership or not state.membership.is_over(local_date(now, zone))
+
+
+def _is_wanted(leaf: Purpose, found: Outcome, now: datetime) -> bool:
+    """Whether a yes is needed; where notice suffices, only instead of one that has run out and says no since."""
+    return leaf.basis is Basis.CONSENT or hearing.state_name(found, leaf, now) is StateName.EXPIRED
 
 
 def _for_a_minor(state: SubjectState, now: datetime) -> Collection[StateName]:

@@ -195,6 +195,8 @@ async def record(
     recorded with `applied: false`. Someone who is not known yet is recorded along with the first statement.
 
     For a child, a yes counts from a verified guardian only; one that cannot count is refused, saying what is missing.
+
+    A call is recorded whole or not at all, so let a withdrawal not wait for a yes that may be refused: send it first.
     """
     return RecordedOut.model_validate(plain(await room.statements.ask(call(body, room, key_hash, key))))
 
