@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import target
+from benchmarks import families, target
 from benchmarks.cores import Cores
 from benchmarks.target import LOG_OFF, RECORDED, Server, Target
 from tests.postgres import Postgres
@@ -68,12 +68,14 @@ def _on_sqlite(server: Server) -> list[Target]:
 
 
 def _on_postgresql(server: Server) -> list[Target]:
-    checks = [target.check(server, RECORDED), target.batch(server, RECORDED), target.filtered(server, RECORDED)]
-    return [*checks, target.consent(server, "PostgreSQL")]
+    checks = [target.check(server, RECORDED), target.check_of_children(server, RECORDED)]
+    many = [target.batch(server, RECORDED), target.filtered(server, RECORDED)]
+    return [*checks, *many, target.consent(server, "PostgreSQL")]
 
 
 def _unrecorded(server: Server) -> list[Target]:
-    return [target.check(server, LOG_OFF), target.batch(server, LOG_OFF), target.filtered(server, LOG_OFF)]
+    checks = [target.check(server, LOG_OFF), target.check_of_children(server, LOG_OFF)]
+    return [*checks, target.batch(server, LOG_OFF), target.filtered(server, LOG_OFF)]
 
 
 def _grown(server: Server) -> list[Target]:
@@ -119,6 +121,7 @@ def _service(service: Service, postgres: Postgres | None, cores: Cores) -> Itera
         key = _populate(environment, service)
         port = _free_port()
         with _process([_PROGRAM, "serve", "--port", str(port)], environment, port, cores) as pid:
+            families.enrol(port, key)
             yield Server(port, key, pid, service.subjects)
 
 

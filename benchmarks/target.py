@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks import bare
+from benchmarks import bare, families
 from benchmarks.policy import LEAF, VERSION
 from benchmarks.population import identifier_of, voice_of
 
@@ -13,6 +13,7 @@ BARE = "bare FastAPI route"
 RECORDED = "PostgreSQL, recorded"
 LOG_OFF = "PostgreSQL, log off"
 MANY = "many subjects"
+OF_CHILDREN = "of children"
 CONNECTIONS = (1, 16, 64)
 _IN_BULK = (4,)  # a bulk call is work enough; more of them at once only wait
 _ASKED_ABOUT = 10_000
@@ -60,6 +61,13 @@ def check(server: Server, what: str) -> Target:
     return Target(f"POST /v1/check, {what}", server, "/v1/check", _checks(server), _YES)
 
 
+def check_of_children(server: Server, what: str) -> Target:
+    """Ask for one leaf of children of whom two guardians have said yes."""
+    children = [families.identifier_of(number) for number in range(families.CHILDREN)]
+    bodies = [_check(child) for child in children]
+    return Target(f"POST /v1/check, {what}, {OF_CHILDREN}", server, "/v1/check", bodies, _YES)
+
+
 def consent(server: Server, what: str) -> Target:
     """Record a yes for one leaf, of many different subjects who are known."""
     bodies = [_consent(subject) for subject in _yes_sayers(server.subjects)]
@@ -82,7 +90,11 @@ def filtered(server: Server, what: str) -> Target:
 
 
 def _checks(server: Server) -> list[str]:
-    return [json.dumps({"subject": subject, "purpose": LEAF}) for subject in _yes_sayers(server.subjects)]
+    return [_check(subject) for subject in _yes_sayers(server.subjects)]
+
+
+def _check(subject: str) -> str:
+    return json.dumps({"subject": subject, "purpose": LEAF})
 
 
 def _consent(subject: str) -> str:

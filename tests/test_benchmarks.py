@@ -15,14 +15,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from benchmarks import memory, openloop, report, stream, svg
+from benchmarks import families, memory, openloop, report, stream, svg
 from benchmarks.aims import AIMS, Outcome, outcomes
 from benchmarks.load import Measured, percentile, run
 from benchmarks.policy import LEAF, VERSION
 from benchmarks.populate import Populated, populated
 from benchmarks.population import Voice, identifier_of, permitted, voice_of
 from benchmarks.svg import Across, Curve, Point, chart, tick_step
-from benchmarks.target import BARE, LOG_OFF, RECORDED, Server, Target, batch, check, filtered
+from benchmarks.target import BARE, LOG_OFF, RECORDED, Server, Target, batch, check, check_of_children, filtered
 from consent_service.core import ledger as entries
 from consent_service.core import merkle
 from consent_service.lanes import write_alone
@@ -51,6 +51,18 @@ async def school(settings: Settings, clock: Clock, loaded: Populated) -> AsyncIt
     assert loaded.subjects == SUBJECTS
     async with open_school(settings, clock) as opened:
         yield opened
+
+
+@anyio_test
+async def test_a_child_of_the_families_is_answered_yes_by_two_guardians(school: School) -> None:
+    for path, body in families.steps(children=1):
+        made = await school.post(path, body)
+        assert made.status_code == 201, made.text
+    child = families.identifier_of(0)
+    answer = await school.check(child, LEAF)
+    assert [one["code"] for one in answer["reasons"]] == ["consent_granted"]
+    assert answer["expires_at"] is not None  # the coming of age, so the guardians were heard
+    assert json.loads(check_of_children(Server(), RECORDED).bodies[0]) == {"subject": child, "purpose": LEAF}
 
 
 def number_saying(voice: Voice) -> int:
