@@ -51,6 +51,11 @@ class Service:
         """Whether it needs a PostgreSQL."""
         return self.database == "PostgreSQL"
 
+    @property
+    def has_children(self) -> bool:
+        """Whether children are asked about; else its subjects are as many as it says, and alike."""
+        return any(one.name.endswith(target.OF_CHILDREN) for one in self.targets(Server()))
+
 
 def services(sizes: Sizes) -> list[Service]:
     """Every service that is measured."""
@@ -121,7 +126,8 @@ def _service(service: Service, postgres: Postgres | None, cores: Cores) -> Itera
         key = _populate(environment, service)
         port = _free_port()
         with _process([_PROGRAM, "serve", "--port", str(port)], environment, port, cores) as pid:
-            families.enrol(port, key)
+            if service.has_children:
+                families.enrol(port, key)
             yield Server(port, key, pid, service.subjects)
 
 
