@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TEXT_LENGTH = len("2026-11-23T02:10:11.512")
-_MILLISECOND = timedelta(milliseconds=1)
+MILLISECOND = timedelta(milliseconds=1)
+"""How far two instants are apart at least."""
 
 
 def instant(moment: datetime) -> datetime:
@@ -41,12 +42,12 @@ def from_text(text: str) -> datetime:
 
 def to_milliseconds(moment: datetime) -> int:
     """Whole milliseconds since 1970-01-01T00:00:00Z."""
-    return (moment - _EPOCH) // _MILLISECOND
+    return (moment - _EPOCH) // MILLISECOND
 
 
 def from_milliseconds(count: int) -> datetime:
     """Read what `to_milliseconds` wrote."""
-    return _EPOCH + count * _MILLISECOND
+    return _EPOCH + count * MILLISECOND
 
 
 def optional_milliseconds(moment: datetime | None) -> int | None:

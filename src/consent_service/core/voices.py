@@ -10,13 +10,12 @@ from typing import NamedTuple
 
 from consent_service.core.consent import Action, Standing
 from consent_service.core.guardianship import Authority, Guardianship, authority_of
+from consent_service.core.instants import MILLISECOND
 from consent_service.core.policy import GuardianRule, Handover
 from consent_service.core.reasons import ReasonCode
 
 OWN = ""
 """The speaker of what a person said for themself."""
-
-_MOMENT = timedelta(milliseconds=1)
 
 
 class Outcome(NamedTuple):
@@ -117,13 +116,13 @@ class Hearing(NamedTuple):
             later = [said for _, said in self._others() if _is_no(said) and not _is_after(own, said)]
             no = max(later, key=_when, default=None)
             return Outcome(no or own, no=no)
-        before = self._said_before(of_age_from).of_minor(of_age_from - _MOMENT)
+        before = self._said_before(of_age_from).of_minor(of_age_from - MILLISECOND)
         if before.no is not None:
             return before
         until = _handed_over(majority)
         if before.standing and before.objection is None and (until is None or self.now < until):
             return before._replace(ends_at=None if self._is_notice else until)
-        standing = before.standing or self.of_minor(of_age_from - _MOMENT).standing
+        standing = before.standing or self.of_minor(of_age_from - MILLISECOND).standing
         return Outcome(standing, ReasonCode.OWN_CONSENT_REQUIRED)
 
     def _said_before(self, of_age_from: datetime) -> "Hearing":
@@ -165,7 +164,7 @@ class Hearing(NamedTuple):
         ends = {one: end for one in said if (end := self._ended(one, at))}
         if not ends:
             return None
-        then = max(ends.values()) - _MOMENT
+        then = max(ends.values()) - MILLISECOND
         return self._replace(now=then).granted({one: said[one] for one in ends if ends[one] > then}, then).standing
 
     def granted(self, yeses: Mapping[str, Standing], at: datetime) -> Outcome:

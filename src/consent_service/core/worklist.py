@@ -2,21 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from consent_service.core import hearing
 from consent_service.core.consent import Standing, StateName
 from consent_service.core.guardianship import Authority, GuardianshipStatus, authority_of
-from consent_service.core.instants import local_date
+from consent_service.core.instants import MILLISECOND, local_date
 from consent_service.core.majority import FROM_BIRTH
 from consent_service.core.policy import Basis, Handover, Policy, Purpose, SubjectKind, Text
 from consent_service.core.projection import SubjectState
 from consent_service.core.reasons import ReasonCode
 from consent_service.core.voices import Outcome
-
-_MOMENT = timedelta(milliseconds=1)
 
 
 class Work(StrEnum):
@@ -136,7 +134,7 @@ def handover_is_due(state: SubjectState, terms: Terms) -> Item | None:
         return None
     if local_date(since, terms.zone) > terms.until:
         return None
-    then = replace(terms, now=max(terms.now, since - _MOMENT))
+    then = replace(terms, now=max(terms.now, since - MILLISECOND))
     found = {
         leaf.code: one
         for leaf in _going_on(state, then, then.asked_for)

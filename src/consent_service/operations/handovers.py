@@ -1,13 +1,13 @@
 """Handovers: who comes of age next, and which of a guardian's yeses end by it."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from consent_service.core import hearing
 from consent_service.core.clients import Client
 from consent_service.core.consent import StateName
-from consent_service.core.instants import local_date
+from consent_service.core.instants import MILLISECOND, local_date
 from consent_service.core.policy import Basis, Policy
 from consent_service.core.policy import Handover as Rule
 from consent_service.core.projection import SubjectState
@@ -17,7 +17,6 @@ from consent_service.store import handovers, projection
 from consent_service.store.db import ReadTx
 
 _YEAR = 366
-_MOMENT = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ def _handover(
     since = majority.of_age_from
     if since is None or since <= now or local_date(since, zone) > until:
         return None
-    then = since - _MOMENT
+    then = since - MILLISECOND
     has_left = state.membership.is_over(local_date(since, zone))
     yeses = tuple(
         leaf.code
