@@ -1,11 +1,15 @@
 """Publishing policy versions over HTTP, on both databases."""
 
 import asyncio
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from consent_service.core.clients import Scope
-from consent_service.lanes import write_alone
+from consent_service.core.policy_file import from_document
+from consent_service.core.publication import Declared, PolicySuperseded
+from consent_service.lanes import read_alone, write_alone
+from consent_service.operations import publications
 from consent_service.store.rebuild import rebuild
 from consent_service.store.tables import ledger_entry, policy_version
 from tests.publishing import edited, leaf, node, previewed, publish, published, reworded, without
@@ -13,6 +17,7 @@ from tests.school import EMAIL, VERSION, School, statements
 from tests.tables import all_of
 
 pytestmark = pytest.mark.anyio
+TOKYO = ZoneInfo("Asia/Tokyo")
 
 
 async def test_a_material_change_lapses_earlier_yeses_and_no_others(school: School) -> None:
@@ -252,6 +257,17 @@ async def test_of_two_publishers_at_once_one_wins_and_the_other_sees_the_differe
     won = next(one.json() for one in answers if one.status_code == 201)
     assert (lost["code"], lost["compared_with"]) == ("policy_superseded", won["version"])
     assert set(lost["diff"]["reworded"]) == {"billing", EMAIL}
+    assert len(await all_of(school, policy_version)) == 2
+
+
+async def test_an_impact_that_was_counted_before_another_version_came_publishes_nothing(school: School) -> None:
+    """The race itself: the two looked at the same version, and one was there first."""
+    mine, database = from_document(reworded(edited("mine"), "billing"), name="mine"), school.service.database
+    proposal = publications.Proposal(mine, Declared(("billing",)), 0)
+    found = await read_alone(database, lambda tx: publications.impact(tx, None, proposal))
+    await published(school, edited("theirs"))
+    with pytest.raises(PolicySuperseded):
+        await write_alone(database, lambda tx: publications.publish(tx, None, proposal, found, zone=TOKYO))
     assert len(await all_of(school, policy_version)) == 2
 
 
