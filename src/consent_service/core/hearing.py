@@ -1,7 +1,7 @@
 """What stands for a subject's leaf, and whether it counts: the last word, or what the voices come to."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from consent_service.core import consent
@@ -37,6 +37,11 @@ def outcome(state: SubjectState, leaf: Purpose, policy: Policy, now: datetime, z
     voices = state.voices.of(leaf.code) or {OWN: standing}
     hearing = Hearing(voices, tuple(state.guardianships.values()), leaf.guardians, leaf.counts_from, now)
     return hearing.outcome(majority(state, policy, now, zone))
+
+
+def goes_on(state: SubjectState, leaf: Purpose, day: date) -> bool:
+    """Whether a yes to a leaf would count on a day: once a person has left, only for what the policy lets go on."""
+    return leaf.survives_membership or not state.membership.is_over(day)
 
 
 def state_name(found: Outcome, leaf: Purpose, now: datetime) -> StateName:

@@ -173,8 +173,7 @@ FINDINGS: Mapping[Work, Finding] = {
 
 def _going_on(state: SubjectState, terms: Terms, leaves: tuple[Purpose, ...]) -> list[Purpose]:
     """The leaves for which a yes would count: after a person has left, only those that the policy lets go on."""
-    is_over = state.membership.is_over(terms.today)
-    return [leaf for leaf in leaves if leaf.survives_membership or not is_over]
+    return [leaf for leaf in leaves if hearing.goes_on(state, leaf, terms.today)]
 
 
 def _outcome(state: SubjectState, leaf: Purpose, terms: Terms) -> Outcome:

@@ -63,7 +63,8 @@ async def asks(tx: ReadTx, client: Client, who: Pseudonym, *, zone: ZoneInfo) ->
     """
     state, as_of = await people.seen(tx, client, who)
     policy = (await policies.in_force(tx)).policy
-    going_on = [leaf for leaf in policy.leaves if client.may_ask_for(leaf.code) and _goes_on(leaf, state, tx.now, zone)]
+    today = local_date(tx.now, zone)
+    going_on = [leaf for leaf in policy.leaves if client.may_ask_for(leaf.code) and hearing.goes_on(state, leaf, today)]
     outcomes = {leaf.code: hearing.outcome(state, leaf, policy, tx.now, zone) for leaf in going_on}
     leaves = [leaf for leaf in going_on if _is_wanted(leaf, outcomes[leaf.code], tx.now)]
     quiet = {leaf.code: one for leaf in leaves if (one := _quiet(leaf, state, outcomes[leaf.code], policy, tx.now))}
@@ -71,10 +72,6 @@ async def asks(tx: ReadTx, client: Client, who: Pseudonym, *, zone: ZoneInfo) ->
     open_to = _FOR_THE_OF_AGE if of_age else _for_a_minor(state, tx.now)
     found = (_ask(leaf, outcomes[leaf.code], tx.now, open_to) for leaf in leaves if leaf.code not in quiet)
     return Asks(state.subject, policy.version, tuple(one for one in found if one), tuple(quiet.values()), as_of)
-
-
-def _goes_on(leaf: Purpose, state: SubjectState, now: datetime, zone: ZoneInfo) -> bool:
-    return leaf.survives_membership or not state.membership.is_over(local_date(now, zone))
 
 
 def _is_wanted(leaf: Purpose, found: Outcome, now: datetime) -> bool:

@@ -67,12 +67,11 @@ def _handover(
     if since is None or since <= now or local_date(since, zone) > until:
         return None
     then = since - MILLISECOND
-    has_left = state.membership.is_over(local_date(since, zone))
     yeses = tuple(
         leaf.code
         for leaf in policy.leaves
         if leaf.basis is Basis.CONSENT
-        and (leaf.survives_membership or not has_left)
+        and hearing.goes_on(state, leaf, local_date(since, zone))
         and client.may_ask_for(leaf.code)
         and hearing.state_name(hearing.outcome(state, leaf, policy, then, zone), leaf, then) is StateName.GRANTED
     )
