@@ -18,6 +18,7 @@ from consent_service.core.consent import Action, Role, Standing, Statement
 from consent_service.core.decision import Question, Verdict, decide
 from consent_service.core.errors import GuardianRequired
 from consent_service.core.guardianship import Guardianship
+from consent_service.core.instants import MILLISECOND
 from consent_service.core.people import Identifier, Membership, MembershipStatus
 from consent_service.core.policy import (
     Basis,
@@ -165,6 +166,7 @@ def test_a_yes_holds_until_it_expires(child: SubjectState, policy: Policy) -> No
         if yes.permitted and ends:
             assert yes.expires_at is not None, now
             assert yes.expires_at <= ends[0], now
+        assert yes.expires_at is None or asked(child, policy, yes.expires_at - MILLISECOND).permitted, now
 
 
 @settings(max_examples=MANY)
